@@ -1,0 +1,51 @@
+// runtime/accelerator.h - the one interface behind which guest code runs: translation or KVM.
+// Machines, devices, tests and snapshots never know which one it is.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <tl/expected.hpp>
+
+#include "guest/cpu_model.h"
+#include "guest/cpu_state.h"
+#include "guest/physical_memory.h"
+#include "guest/platform.h"
+
+namespace ringshift::runtime {
+
+enum class ExitReason {
+  kHalted,    // HLT with no event pending: wait for request_interrupt(), then run() again
+  kShutdown,  // triple fault
+  kStopped,   // stop() was called
+};
+
+class Vcpu {
+ public:
+  virtual ~Vcpu() = default;
+  // Complete and precise whenever run() is not executing, and inside Platform calls.
+  virtual guest::CpuState& state() = 0;
+  // Call after changing state() from outside (load, reset, debugger).
+  virtual void state_changed() = 0;
+  // Runs guest code; port and MMIO accesses are served inside. Same thread every time.
+  virtual ExitReason run() = 0;
+
+  // From any thread: an interrupt, NMI or timer event may be pending; run() looks at the platform soon.
+  virtual void request_interrupt() = 0;
+  virtual void inject_nmi() = 0;
+  // From any thread: run() returns kStopped soon. Sticky until the next run().
+  virtual void stop() = 0;
+  // Counters as text lines, for -d stats and `info jit`.
+  virtual std::string statistics() const = 0;
+};
+
+class Accelerator {
+ public:
+  virtual ~Accelerator() = default;
+  virtual std::string_view name() const = 0;
+  virtual tl::expected<std::unique_ptr<Vcpu>, std::string> create_vcpu(
+      guest::PhysicalMemory& memory, const guest::CpuModel& model, guest::Platform& platform) = 0;
+};
+
+}  // namespace ringshift::runtime

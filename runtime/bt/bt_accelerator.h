@@ -1,0 +1,29 @@
+// runtime/bt/bt_accelerator.h - the binary translator as an accelerator.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "runtime/accelerator.h"
+
+namespace ringshift::runtime {
+
+// What -d writes while the translator works; every sink may be null.
+struct BtLog {
+  bool in_asm = false, out_asm = false, interrupts = false, exec = false, mmu = false,
+       guest_errors = false;
+  std::FILE* file = nullptr;  // -D FILE, or stderr; not owned
+};
+
+struct BtOptions {
+  std::size_t cache_bytes = 256u << 20;  // code cache arena
+  unsigned max_block_instructions = 64;  // 1: one instruction per block (tests)
+  bool chain = true;                     // direct block links
+  BtLog log;
+};
+
+std::unique_ptr<Accelerator> create_bt_accelerator(const BtOptions& options);
+
+}  // namespace ringshift::runtime
