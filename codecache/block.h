@@ -1,0 +1,63 @@
+// codecache/block.h - a translated basic block: its key, its host code, its exits and its fault
+// map.
+#pragma once
+
+#include <boost/container/small_vector.hpp>
+#include <cstdint>
+#include <vector>
+
+#include "guest/address.h"
+
+namespace ringshift::codecache {
+
+// Everything that decides what the host code is, besides the guest bytes: equal keys <=> the same
+// host code is valid. `mode` is translator::ModeKey's bits.
+struct BlockKey {
+  std::uint64_t physical = 0;
+  std::uint32_t mode = 0;
+  bool operator==(const BlockKey&) const = default;
+};
+
+// Where a host address stands in guest terms. One per instruction that can leave its block in the
+// middle; sorted by host_offset.
+struct FaultPoint {
+  std::uint32_t host_offset = 0;  // return address of the memory thunk's call, or start of the code
+  std::uint32_t access_end = 0;   // memory accesses: host offset just past the accessing code
+  std::uint16_t guest_offset = 0;  // of the instruction, from the start of the block
+  std::uint8_t guest_length = 0;
+};
+
+struct Block;
+
+// A direct exit: a 32-bit jump displacement that points at the exit's stub until it is linked.
+struct Exit {
+  std::uint32_t field_offset = 0;   // of the displacement, from the block's start
+  std::uint32_t stub_offset = 0;    // where it points while unlinked
+  std::uint16_t target_offset = 0;  // page offset of the successor (same page)
+  Block* target = nullptr;
+};
+
+struct Block {
+  BlockKey key;
+  std::uint64_t second_page = kNoPage;  // physical page of a straddling instruction's tail
+  std::uint8_t* host = nullptr;         // executable address
+  std::uint32_t host_bytes = 0;
+  std::uint16_t guest_bytes = 0;
+  std::uint16_t instructions = 0;
+  bool valid = true;
+  bool checks_requests = false;  // looks for interrupt requests at its head
+  bool single = false;           // must not be reached but through the dispatcher
+  boost::container::small_vector<Exit, 2> exits;
+  boost::container::small_vector<Block*, 4> predecessors;  // with an exit linked to this block
+  std::vector<FaultPoint> fault_points;
+
+  static constexpr std::uint64_t kNoPage = ~std::uint64_t{0};
+  std::uint64_t physical_page() const { return key.physical & ~guest::kPageOffsetMask; }
+  std::uint16_t start_offset() const {
+    return static_cast<std::uint16_t>(guest::page_offset(key.physical));
+  }
+  // The last fault point at or before a host address inside the block; nullptr when there is none.
+  const FaultPoint* fault_point(const std::uint8_t* host_address) const;
+};
+
+}  // namespace ringshift::codecache

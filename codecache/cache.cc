@@ -1,0 +1,195 @@
+// codecache/cache.cc - all translated blocks of a machine: look-up, links, invalidation, counters.
+#include "codecache/cache.h"
+
+#include <algorithm>
+
+namespace ringshift::codecache {
+using guest::page_number;
+using guest::page_offset;
+
+const FaultPoint* Block::fault_point(const std::uint8_t* host_address) const {
+  const auto offset = static_cast<std::uint32_t>(host_address - host);
+  auto after = std::upper_bound(
+      fault_points.begin(), fault_points.end(), offset,
+      [](std::uint32_t value, const FaultPoint& p) { return value < p.host_offset; });
+  return after == fault_points.begin() ? nullptr : &*std::prev(after);
+}
+
+Cache::Cache(Arena& arena, guest::PhysicalMemory& memory, CacheListener& listener)
+    : arena_(arena), memory_(memory), listener_(listener) {
+  memory_.set_observer(this);
+}
+
+Cache::~Cache() { memory_.set_observer(nullptr); }
+
+Cache::Page* Cache::find_page(std::uint64_t physical) const {
+  auto it = pages_.find(page_number(physical));
+  return it == pages_.end() ? nullptr : it->second.get();
+}
+
+Cache::Page& Cache::page_of(std::uint64_t physical) {
+  auto& slot = pages_[page_number(physical)];
+  if (!slot) slot = std::make_unique<Page>();
+  return *slot;
+}
+
+Block* Cache::find(const BlockKey& key) const {
+  const Page* page = find_page(key.physical);
+  if (!page) return nullptr;
+  const auto offset = static_cast<std::uint16_t>(page_offset(key.physical));
+  auto [first, last] = page->blocks.equal_range(offset);
+  for (auto it = first; it != last; ++it)
+    if (it->second->key.mode == key.mode) return it->second;
+  return nullptr;
+}
+
+Block* Cache::find_host(const void* executable) const {
+  auto* address = static_cast<const std::uint8_t*>(executable);
+  auto after =
+      std::upper_bound(blocks_.begin(), blocks_.end(), address,
+                       [](const std::uint8_t* value, const Block& b) { return value < b.host; });
+  if (after == blocks_.begin()) return nullptr;
+  const Block& block = *std::prev(after);
+  return address < block.host + block.host_bytes ? const_cast<Block*>(&block) : nullptr;
+}
+
+Block* Cache::insert(Block block, std::span<const std::uint8_t> code) {
+  block.host = arena_.append(code);
+  block.host_bytes = static_cast<std::uint32_t>(code.size());
+  blocks_.push_back(std::move(block));
+  Block* b = &blocks_.back();
+  Page& page = page_of(b->key.physical);
+  page.blocks.emplace(b->start_offset(), b);
+  const guest::PhysicalAddress first{b->physical_page()};
+  if (!memory_.watched(first)) {
+    memory_.watch(first, true);
+    listener_.page_watched(first);
+  }
+  if (b->second_page != Block::kNoPage) {
+    page_of(b->second_page).tails.push_back(b);
+    const guest::PhysicalAddress second{b->second_page};
+    if (!memory_.watched(second)) {
+      memory_.watch(second, true);
+      listener_.page_watched(second);
+    }
+  }
+  ++counters_.blocks;
+  counters_.instructions += b->instructions;
+  counters_.guest_bytes += b->guest_bytes;
+  counters_.host_bytes += code.size();
+  return b;
+}
+
+void Cache::link(Block& from, Exit& exit, Block& to) {
+  exit.target = &to;
+  to.predecessors.push_back(&from);
+  redirect(from, exit, to.host);
+  ++counters_.links;
+}
+
+void Cache::redirect(Block& from, Exit& exit, const std::uint8_t* executable) {
+  std::uint8_t* field = from.host + exit.field_offset;
+  arena_.patch32(field, static_cast<std::uint32_t>(executable - (field + 4)));
+}
+
+void Cache::unlink(Block& block) {
+  for (Block* from : block.predecessors)
+    for (Exit& exit : from->exits)
+      if (exit.target == &block) {
+        redirect(*from, exit, from->host + exit.stub_offset);
+        exit.target = nullptr;
+      }
+  block.predecessors.clear();
+  for (Exit& exit : block.exits)
+    if (exit.target) {
+      auto& list = exit.target->predecessors;
+      auto it = std::find(list.begin(), list.end(), &block);
+      if (it != list.end()) list.erase(it);
+      redirect(block, exit, block.host + exit.stub_offset);
+      exit.target = nullptr;
+    }
+}
+
+void Cache::remove_from_page(Block& block) {
+  Page& page = page_of(block.key.physical);
+  auto [first, last] = page.blocks.equal_range(block.start_offset());
+  for (auto it = first; it != last; ++it)
+    if (it->second == &block) {
+      page.blocks.erase(it);
+      break;
+    }
+  if (block.second_page != Block::kNoPage) {
+    auto& tails = page_of(block.second_page).tails;
+    tails.erase(std::remove(tails.begin(), tails.end(), &block), tails.end());
+    unwatch_if_empty(block.second_page);
+  }
+  unwatch_if_empty(block.physical_page());
+}
+
+void Cache::unwatch_if_empty(std::uint64_t physical_page) {
+  const Page* page = find_page(physical_page);
+  if (page && page->blocks.empty() && page->tails.empty())
+    memory_.watch(guest::PhysicalAddress{physical_page}, false);
+}
+
+void Cache::invalidate(Block& block) {
+  if (!block.valid) return;
+  block.valid = false;
+  unlink(block);
+  remove_from_page(block);
+  ++counters_.invalidated_blocks;
+  listener_.blocks_removed();
+}
+
+void Cache::flush() {
+  for (const Block& b : blocks_) {
+    memory_.watch(guest::PhysicalAddress{b.physical_page()}, false);
+    if (b.second_page != Block::kNoPage)
+      memory_.watch(guest::PhysicalAddress{b.second_page}, false);
+  }
+  pages_.clear();
+  blocks_.clear();
+  arena_.reset();
+  ++counters_.flushes;
+  listener_.blocks_removed();
+}
+
+void Cache::mark_loop_head(const BlockKey& key) {
+  page_of(key.physical).loop_heads.insert(static_cast<std::uint16_t>(page_offset(key.physical)));
+}
+
+bool Cache::is_loop_head(const BlockKey& key) const {
+  const Page* page = find_page(key.physical);
+  return page && page->loop_heads.contains(static_cast<std::uint16_t>(page_offset(key.physical)));
+}
+
+void Cache::on_watched_write(guest::PhysicalAddress start, std::size_t bytes) {
+  ++counters_.watched_writes;
+  const std::uint64_t end = start.value + bytes;
+  for (std::uint64_t p = page_number(start.value); p <= page_number(end - 1); ++p) {
+    Page* page = find_page(p << guest::kPageShift);
+    if (!page) continue;
+    boost::container::small_vector<Block*, 8> hit;
+    for (auto& [offset, b] : page->blocks)
+      if (b->key.physical < end && b->key.physical + b->guest_bytes > start.value) hit.push_back(b);
+    for (Block* b : page->tails) {
+      const std::uint64_t tail = b->guest_bytes - (guest::kPageBytes - b->start_offset());
+      if (start.value < b->second_page + tail) hit.push_back(b);
+    }
+    for (Block* b : hit) invalidate(*b);
+  }
+}
+
+const char* Cache::check_invariants() const {
+  for (const Block& b : blocks_) {
+    if (!b.valid) continue;
+    if (find(b.key) == nullptr) return "a valid block is not found by its key";
+    if (!memory_.watched(guest::PhysicalAddress{b.physical_page()}))
+      return "a page with translated code is not watched";
+    for (const Exit& e : b.exits)
+      if (e.target && !e.target->valid) return "an exit leads to an invalid block";
+  }
+  return "";
+}
+
+}  // namespace ringshift::codecache

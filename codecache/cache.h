@@ -1,0 +1,84 @@
+// codecache/cache.h - all translated blocks of a machine: look-up, links, invalidation, counters.
+// Keyed by guest-physical address. Used by the vCPU thread (one for now); it hears of writes to
+// translated pages as the memory's observer, so that no stale block is ever entered again.
+#pragma once
+
+#include <boost/container/flat_map.hpp>
+#include <boost/container/flat_set.hpp>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "codecache/arena.h"
+#include "codecache/block.h"
+#include "guest/physical_memory.h"
+
+namespace ringshift::codecache {
+
+struct CacheCounters {
+  std::uint64_t blocks = 0, instructions = 0, guest_bytes = 0, host_bytes = 0, links = 0,
+                invalidated_blocks = 0, watched_writes = 0, flushes = 0;
+};
+
+// Told when host addresses of blocks may no longer be entered.
+class CacheListener {
+ public:
+  virtual ~CacheListener() = default;
+  virtual void blocks_removed() = 0;                           // drop every cached host address
+  virtual void page_watched(guest::PhysicalAddress page) = 0;  // no fast path may write to it
+};
+
+class Cache final : public guest::WriteObserver {
+ public:
+  Cache(Arena& arena, guest::PhysicalMemory& memory, CacheListener& listener);
+  ~Cache() override;
+
+  Block* find(const BlockKey& key) const;
+  // The valid block whose code holds this executable address, running or not; nullptr for thunks.
+  Block* find_host(const void* executable) const;
+
+  // Takes a finished block; `code` goes to the arena at the address that arena.next() gave. The
+  // page is watched from now on. The caller has made sure of room (has_room).
+  Block* insert(Block block, std::span<const std::uint8_t> code);
+  bool has_room(std::size_t bytes) const { return arena_.free_bytes() >= bytes; }
+
+  void link(Block& from, Exit& exit, Block& to);
+  void redirect(Block& from, Exit& exit, const std::uint8_t* executable);
+  void invalidate(Block& block);
+  // Drops everything; only when no vCPU is inside translated code.
+  void flush();
+
+  // Offsets that were found to be loop heads keep the request check when they are translated again.
+  void mark_loop_head(const BlockKey& key);
+  bool is_loop_head(const BlockKey& key) const;
+
+  void on_watched_write(guest::PhysicalAddress start, std::size_t bytes) override;
+
+  Arena& arena() { return arena_; }
+  const CacheCounters& counters() const { return counters_; }
+  // Empty, or what is inconsistent.
+  const char* check_invariants() const;
+
+ private:
+  struct Page {
+    boost::container::flat_multimap<std::uint16_t, Block*> blocks;  // by start offset
+    boost::container::flat_set<std::uint16_t> loop_heads;
+    boost::container::small_vector<Block*, 1> tails;  // blocks of the page before that end here
+  };
+  Page& page_of(std::uint64_t physical);
+  Page* find_page(std::uint64_t physical) const;
+  void unlink(Block& block);
+  void remove_from_page(Block& block);
+  void unwatch_if_empty(std::uint64_t physical_page);
+
+  Arena& arena_;
+  guest::PhysicalMemory& memory_;
+  CacheListener& listener_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Page>> pages_;  // by page number
+  std::deque<Block> blocks_;                                        // in order of host address
+  CacheCounters counters_;
+};
+
+}  // namespace ringshift::codecache

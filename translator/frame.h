@@ -1,0 +1,91 @@
+// translator/frame.h - the memory that translated code works on: state block, call-out slots,
+// flags.
+//
+// While translated code runs, the host stack pointer is the address of this struct, at the top of a
+// stack of its own: calls from translated code, and the C++ they reach, grow down from it. So a
+// slot of the guest state costs 4 or 5 bytes of code, call-outs need no stack switch, signals find
+// a sane stack, and the host's FS base (TLS) is never touched. The host's GS base is the current
+// View.
+//
+// Register map (all modes): guest registers are in the host registers of the same name, but
+//   guest RSP               in host R15
+//   guest R10, R11, R15     in their slots of state.gpr (the least used ones, measured over libc,
+//                           bash and cc1)
+//   host R10, R11           scratch; R11 carries addresses and arguments
+//   host RSP                this struct
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "codecache/block.h"
+#include "guest/cpu_state.h"
+#include "softmmu/view.h"
+
+namespace ringshift::translator {
+
+class Engine;
+
+inline constexpr std::size_t kBounceBytes = 64;
+
+// Why translated code came back to run().
+enum class Leave : std::uint32_t {
+  kDispatch,   // state is complete; look for events and go on
+  kHostFault,  // the host raised an exception for a guest instruction: pending_vector
+};
+
+struct alignas(64) Frame {
+  guest::CpuState state;  // first: state.gpr[] is reached with 8-bit displacements
+
+  std::uint64_t rip_base = 0;                // RIP of offset 0 of the page that is running
+  std::atomic<std::uint32_t> attention = 0;  // nonzero: leave translated code at the next check
+  std::uint32_t simd_loaded = 0;             // guest SIMD state is in the host registers
+  std::uint64_t saved_flags = 0;  // LAHF/SETO form during call-outs: AH = SF..CF, AL = OF
+  std::uint64_t jump_mask = 0;    // PEXT masks of the look-up thunks
+  std::uint64_t index_mask = 0;
+  std::uint64_t page_mask = 0;
+  std::uint64_t host_rsp = 0;  // of run(), while translated code runs
+  Engine* engine = nullptr;
+  // A store on its slow path: where the bounce buffer's bytes go when the store has been made.
+  std::uint64_t store_linear = 0;
+  std::uint64_t store_bytes = 0;
+  std::uint32_t pending_vector = 0;
+  Leave leave = Leave::kDispatch;
+  alignas(64) std::uint8_t bounce[kBounceBytes] = {};
+};
+
+namespace slot {
+constexpr std::int32_t gpr(unsigned n) { return static_cast<std::int32_t>(n * 8); }
+#define RS_SLOT(name) \
+  inline constexpr std::int32_t name = static_cast<std::int32_t>(offsetof(Frame, name))
+RS_SLOT(rip_base);
+RS_SLOT(attention);
+RS_SLOT(saved_flags);
+RS_SLOT(jump_mask);
+RS_SLOT(index_mask);
+RS_SLOT(page_mask);
+RS_SLOT(host_rsp);
+#undef RS_SLOT
+constexpr std::int32_t segment_base(guest::Seg seg) {
+  return static_cast<std::int32_t>(offsetof(guest::CpuState, seg) +
+                                   static_cast<std::size_t>(seg) * sizeof(guest::SegmentRegister) +
+                                   offsetof(guest::SegmentRegister, base));
+}
+inline constexpr std::int32_t rflags = offsetof(guest::CpuState, rflags);
+inline constexpr std::int32_t rip = offsetof(guest::CpuState, rip);
+}  // namespace slot
+
+// Host register numbers of the map above.
+inline constexpr unsigned kHostRsp = 15;  // holds guest RSP
+inline constexpr unsigned kScratchAddress = 11;
+inline constexpr unsigned kScratchValue = 10;
+constexpr bool lives_in_memory(unsigned guest_gpr) {
+  return guest_gpr == 10 || guest_gpr == 11 || guest_gpr == 15;
+}
+// Only for registers that do not live in memory.
+constexpr unsigned host_register(unsigned guest_gpr) {
+  return guest_gpr == 4 ? kHostRsp : guest_gpr;
+}
+
+}  // namespace ringshift::translator

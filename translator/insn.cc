@@ -1,0 +1,162 @@
+// translator/insn.cc - decodes one guest instruction with Zydis and answers the emitter's
+// questions.
+#include "translator/insn.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ringshift::translator {
+namespace {
+
+bool is_high_byte(ZydisRegister r) { return r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH; }
+
+GprField gpr_field(const ZydisDecodedOperand& op) {
+  GprField f;
+  const std::uint8_t number = gpr_number(op.reg.value);
+  if (number == kNoRegister) return f;
+  f.used = true;
+  f.number = number;
+  f.high_byte = is_high_byte(op.reg.value);
+  f.bytes = static_cast<std::uint8_t>(op.size / 8);
+  f.read = op.actions & ZYDIS_OPERAND_ACTION_MASK_READ;
+  f.written = op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+  // A partial or conditional write keeps the rest of the register.
+  if (f.written && (f.bytes < 4 || (op.actions & ZYDIS_OPERAND_ACTION_CONDWRITE))) f.read = true;
+  return f;
+}
+
+void describe_operands(Insn& insn) {
+  insn.reg = insn.rm = insn.vvvv = {};
+  insn.rm_is_opcode_field = false;
+  insn.memory = nullptr;
+  insn.reads_memory = insn.writes_memory = false;
+  insn.memory_bytes = 0;
+  for (unsigned i = 0; i < insn.raw.operand_count; ++i) {
+    const ZydisDecodedOperand& op = insn.operands[i];
+    if (op.type == ZYDIS_OPERAND_TYPE_REGISTER) {
+      switch (op.encoding) {
+        case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+          insn.reg = gpr_field(op);
+          break;
+        case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+          insn.rm = gpr_field(op);
+          break;
+        case ZYDIS_OPERAND_ENCODING_OPCODE:
+          insn.rm = gpr_field(op);
+          insn.rm_is_opcode_field = true;
+          break;
+        case ZYDIS_OPERAND_ENCODING_NDSNDD:
+          insn.vvvv = gpr_field(op);
+          break;
+        default:
+          break;
+      }
+    } else if (op.type == ZYDIS_OPERAND_TYPE_MEMORY && !insn.memory &&
+               op.visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+      insn.memory = &op;
+      insn.memory_bytes = static_cast<std::uint8_t>(op.size / 8);
+      insn.reads_memory = op.actions & ZYDIS_OPERAND_ACTION_MASK_READ;
+      insn.writes_memory = op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+    }
+  }
+}
+
+}  // namespace
+
+std::uint8_t gpr_number(ZydisRegister r) {
+  if (is_high_byte(r)) return static_cast<std::uint8_t>(r - ZYDIS_REGISTER_AH + 4);
+  if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL)
+    return static_cast<std::uint8_t>(r - ZYDIS_REGISTER_AL);
+  if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
+    return static_cast<std::uint8_t>(r - ZYDIS_REGISTER_SPL + 4);
+  if (r >= ZYDIS_REGISTER_AX && r <= ZYDIS_REGISTER_R15W)
+    return static_cast<std::uint8_t>(r - ZYDIS_REGISTER_AX);
+  if (r >= ZYDIS_REGISTER_EAX && r <= ZYDIS_REGISTER_R15D)
+    return static_cast<std::uint8_t>(r - ZYDIS_REGISTER_EAX);
+  if (r >= ZYDIS_REGISTER_RAX && r <= ZYDIS_REGISTER_R15)
+    return static_cast<std::uint8_t>(r - ZYDIS_REGISTER_RAX);
+  return kNoRegister;
+}
+
+guest::Seg segment_number(ZydisRegister r) {
+  switch (r) {
+    case ZYDIS_REGISTER_ES:
+      return guest::Seg::kEs;
+    case ZYDIS_REGISTER_CS:
+      return guest::Seg::kCs;
+    case ZYDIS_REGISTER_SS:
+      return guest::Seg::kSs;
+    case ZYDIS_REGISTER_FS:
+      return guest::Seg::kFs;
+    case ZYDIS_REGISTER_GS:
+      return guest::Seg::kGs;
+    default:
+      return guest::Seg::kDs;
+  }
+}
+
+MemoryOperand Insn::memory_operand() const {
+  MemoryOperand m;
+  if (!memory) return m;
+  const auto& mem = memory->mem;
+  m.segment = segment_number(mem.segment);
+  const bool rip = mem.base == ZYDIS_REGISTER_RIP || mem.base == ZYDIS_REGISTER_EIP;
+  m.base = rip ? kRipBase : gpr_number(mem.base);
+  m.index = gpr_number(mem.index);
+  m.scale = mem.scale ? mem.scale : 1;
+  m.displacement = mem.disp.has_displacement ? mem.disp.value : 0;
+  return m;
+}
+
+std::uint32_t Insn::flags_read() const {
+  if (!raw.cpu_flags) return 0;
+  return raw.cpu_flags->tested & static_cast<std::uint32_t>(guest::flags::kArithmetic);
+}
+
+std::uint32_t Insn::flags_overwritten() const {
+  if (!raw.cpu_flags) return 0;
+  // Shifts and rotates by CL leave the flags alone when the count is 0.
+  const bool conditional =
+      raw.meta.category == ZYDIS_CATEGORY_SHIFT || raw.meta.category == ZYDIS_CATEGORY_ROTATE;
+  if (conditional) return 0;
+  const ZydisAccessedFlags& f = *raw.cpu_flags;
+  return (f.modified | f.set_0 | f.set_1 | f.undefined) &
+         static_cast<std::uint32_t>(guest::flags::kArithmetic);
+}
+
+Decoder::Decoder(bool lzcnt, bool tzcnt) {
+  constexpr std::array<std::pair<ZydisMachineMode, ZydisStackWidth>, 3> kModes = {{
+      {ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16},
+      {ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32},
+      {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64},
+  }};
+  for (std::size_t i = 0; i < kModes.size(); ++i) {
+    ZydisDecoder& d = decoders_[i];
+    ZydisDecoderInit(&d, kModes[i].first, kModes[i].second);
+    ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_LZCNT, lzcnt);
+    ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_TZCNT, tzcnt);
+    ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+    ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
+    ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+  }
+}
+
+std::optional<DecodeError> Decoder::decode(ModeKey mode, std::span<const std::uint8_t> bytes,
+                                           std::uint16_t page_offset, Insn& insn) const {
+  const ZydisDecoder& d = decoders_[mode.code_bytes() / 4];
+  const std::size_t available = std::min(bytes.size(), kMaxInsnBytes);
+  const ZyanStatus status =
+      ZydisDecoderDecodeFull(&d, bytes.data(), available, &insn.raw, insn.operands.data());
+  if (!ZYAN_SUCCESS(status)) {
+    if (status == ZYDIS_STATUS_NO_MORE_DATA)
+      return available == kMaxInsnBytes ? DecodeError::kTooLong : DecodeError::kTruncated;
+    if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG) return DecodeError::kTooLong;
+    return DecodeError::kInvalid;
+  }
+  std::copy_n(bytes.begin(), insn.raw.length, insn.bytes.begin());
+  insn.page_offset = page_offset;
+  describe_operands(insn);
+  return std::nullopt;
+}
+
+}  // namespace ringshift::translator
