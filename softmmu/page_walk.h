@@ -1,7 +1,8 @@
-// softmmu/page_walk.h - the processor's page walk in every paging mode, with faults and A/D updates.
-// SDM Vol. 3 "Paging". Pure function of guest memory and the control state; no caches.
+// softmmu/page_walk.h - the processor's page walk in every paging mode, with faults and A/D
+// updates. SDM Vol. 3 "Paging". Pure function of guest memory and the control state; no caches.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "guest/address.h"
@@ -23,13 +24,26 @@ struct Access {
 };
 
 struct Translation {
-  guest::PhysicalAddress address;  // of the byte asked for
-  std::uint64_t page_bytes = 4096; // 4 KiB, 2 MiB, 4 MiB or 1 GiB
-  bool writable = false;           // a write of the same privilege needs no further walk (D is set)
+  guest::PhysicalAddress address;   // of the byte asked for
+  std::uint64_t page_bytes = 4096;  // 4 KiB, 2 MiB, 4 MiB or 1 GiB
+  bool writable = false;  // a write of the same privilege needs no further walk (D is set)
   bool global = false;
 };
 
+// What a processor model says about paging, so that a walk need not look CPUID up.
+struct PagingFeatures {
+  unsigned physical_address_bits = 40;
+  bool gigabyte_pages = false;
+  bool pse36 = false;
+
+  static PagingFeatures of(const guest::CpuModel& model);
+};
+
 // Set A (and D for a write) as the processor does; `update_ad` false for debuggers and tests.
+// Any linear address is safe; only its low 48 bits (32 outside long mode) are looked at.
+guest::Checked<Translation> walk(guest::PhysicalMemory& memory, const guest::CpuState& state,
+                                 const PagingFeatures& features, guest::LinearAddress linear,
+                                 Access access, bool update_ad = true);
 guest::Checked<Translation> walk(guest::PhysicalMemory& memory, const guest::CpuState& state,
                                  const guest::CpuModel& model, guest::LinearAddress linear,
                                  Access access, bool update_ad = true);

@@ -1,0 +1,278 @@
+// softmmu/page_walk.cc - from a linear address through the guest's page tables to a physical one.
+//
+//   32-bit   CR3 -> PDE -> PTE                    10 + 10 bits, entries of 4 bytes
+//   PAE      PDPTE registers -> PDE -> PTE         2 + 9 + 9 bits, entries of 8 bytes
+//   4-level  CR3 -> PML4E -> PDPTE -> PDE -> PTE   9 + 9 + 9 + 9 bits, entries of 8 bytes
+//
+// An entry is looked at in this order: present, reserved bits, and only at the leaf the rights that
+// all entries together grant. A and D are set after the access is known to be permitted, from the
+// top down; when another processor changed an entry meanwhile, the walk starts again.
+#include "softmmu/page_walk.h"
+
+#include <algorithm>
+
+namespace ringshift::softmmu {
+namespace {
+
+using guest::Checked;
+using guest::LinearAddress;
+using guest::PhysicalAddress;
+using guest::PhysicalMemory;
+namespace cr0 = guest::cr0;
+namespace cr4 = guest::cr4;
+namespace efer = guest::efer;
+
+// SDM Vol. 3 "Hierarchical Paging Structures: an Overview".
+namespace entry {
+constexpr std::uint64_t kPresent = 1u << 0, kWritable = 1u << 1, kUser = 1u << 2,
+                        kAccessed = 1u << 5, kDirty = 1u << 6, kPageSize = 1u << 7,
+                        kGlobal = 1u << 8, kExecuteDisable = std::uint64_t{1} << 63;
+}
+
+// SDM Vol. 3 "Page-Fault Exceptions".
+namespace error {
+constexpr std::uint32_t kPresent = 1, kWrite = 2, kUser = 4, kReserved = 8, kFetch = 16;
+}
+
+// Bits first..last of a word.
+constexpr std::uint64_t bits(unsigned first, unsigned last) {
+  return first > last ? 0 : (~std::uint64_t{0} >> (63 - last)) & (~std::uint64_t{0} << first);
+}
+
+constexpr unsigned kPteShift = 12;
+constexpr unsigned kMaxLevels = 4;
+
+// What the mode fixes before the walk starts.
+struct Mode {
+  unsigned entry_bytes = 8;
+  unsigned index_bits = 9;
+  unsigned top_shift = 12;         // lowest linear bit that the first table decodes
+  std::uint64_t table = 0;         // first table
+  std::uint64_t reserved = 0;      // in every present entry
+  std::uint64_t page_sizes = 0;    // bit n: an entry that decodes from bit n may be a large page
+  std::uint64_t no_page_size = 0;  // bit n: PS of such an entry is reserved
+};
+
+class Walker {
+ public:
+  Walker(PhysicalMemory& memory, const guest::CpuState& state, const PagingFeatures& features,
+         LinearAddress linear, Access access, bool update_ad)
+      : memory_(memory),
+        state_(state),
+        features_(features),
+        linear_(state.long_mode_active() ? linear.value : linear.value & 0xffffffff),
+        access_(access),
+        update_ad_(update_ad) {}
+
+  Checked<Translation> run();
+
+ private:
+  struct Step {
+    PhysicalAddress where;
+    std::uint64_t value;
+  };
+
+  bool pae() const { return state_.cr4 & cr4::kPae; }
+  bool execute_disable() const { return pae() && (state_.msr.efer & efer::kNxe); }
+  std::uint64_t frame_mask() const { return bits(12, features_.physical_address_bits - 1); }
+
+  bool select_mode();
+  std::uint64_t load_entry(PhysicalAddress where) const;
+  std::uint64_t large_page_reserved(unsigned shift) const;
+  PhysicalAddress page_frame(std::uint64_t leaf, unsigned shift) const;
+  bool permitted(AccessKind kind) const;
+  bool set_accessed_and_dirty();
+  tl::unexpected<guest::GuestFault> fault(std::uint32_t cause) const;
+
+  PhysicalMemory& memory_;
+  const guest::CpuState& state_;
+  const PagingFeatures& features_;
+  const std::uint64_t linear_;
+  const Access access_;
+  const bool update_ad_;
+
+  Mode mode_;
+  std::array<Step, kMaxLevels> path_;
+  unsigned steps_ = 0;
+  std::uint64_t granted_ = 0;  // R/W and U/S set in every entry so far
+  std::uint64_t denied_ = 0;   // XD set in some entry so far
+};
+
+// SDM Vol. 3 "Page-Fault Exceptions": I/D is reported only where the processor distinguishes
+// fetches from reads, that is with SMEP or with execute-disable.
+tl::unexpected<guest::GuestFault> Walker::fault(std::uint32_t cause) const {
+  std::uint32_t code = cause;
+  if (access_.kind == AccessKind::kWrite) code |= error::kWrite;
+  if (access_.user) code |= error::kUser;
+  if (access_.kind == AccessKind::kExecute && ((state_.cr4 & cr4::kSmep) || execute_disable()))
+    code |= error::kFetch;
+  return tl::unexpected(guest::page_fault(linear_, code));
+}
+
+// False when a PAE page-directory-pointer register is not present.
+bool Walker::select_mode() {
+  if (!pae()) {  // SDM Vol. 3 "32-Bit Paging"
+    mode_.entry_bytes = 4;
+    mode_.index_bits = 10;
+    mode_.top_shift = 22;
+    mode_.table = state_.cr3 & bits(12, 31);
+    if (state_.cr4 & cr4::kPse) mode_.page_sizes = 1u << 22;
+    return true;
+  }
+  mode_.reserved = execute_disable() ? 0 : entry::kExecuteDisable;
+  mode_.page_sizes = 1u << 21;
+  if (!state_.long_mode_active()) {  // SDM Vol. 3 "PAE Paging"
+    const std::uint64_t pdpte = state_.pdpte[linear_ >> 30];
+    mode_.top_shift = 21;
+    mode_.table = pdpte & frame_mask();
+    mode_.reserved |= bits(features_.physical_address_bits, 62);
+    return pdpte & entry::kPresent;
+  }
+  // SDM Vol. 3 "4-Level Paging and 5-Level Paging"
+  mode_.top_shift = 39;
+  mode_.table = state_.cr3 & frame_mask();
+  mode_.reserved |= bits(features_.physical_address_bits, 51);
+  mode_.no_page_size = std::uint64_t{1} << 39;
+  (features_.gigabyte_pages ? mode_.page_sizes : mode_.no_page_size) |= 1u << 30;
+  return true;
+}
+
+std::uint64_t Walker::load_entry(PhysicalAddress where) const {
+  const std::uint8_t* page = memory_.ram_page(where);
+  if (!page) return memory_.read(where, mode_.entry_bytes);
+  const std::uint8_t* at = page + guest::page_offset(where.value);
+  if (mode_.entry_bytes == 8)
+    return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(at), __ATOMIC_RELAXED);
+  return __atomic_load_n(reinterpret_cast<const std::uint32_t*>(at), __ATOMIC_RELAXED);
+}
+
+// Bits between PAT (bit 12) and the page frame. With PSE-36, bits 20:13 of a 4 MiB entry hold
+// physical bits 39:32 as far as the processor has them.
+// SDM Vol. 3 "32-Bit Paging", "Format of a 32-Bit Page-Directory Entry that Maps a 4-MByte Page".
+std::uint64_t Walker::large_page_reserved(unsigned shift) const {
+  if (mode_.entry_bytes == 8) return bits(13, shift - 1);
+  if (!features_.pse36) return bits(13, 21);
+  return bits(std::min(40u, std::max(32u, features_.physical_address_bits)) - 19, 21);
+}
+
+PhysicalAddress Walker::page_frame(std::uint64_t leaf, unsigned shift) const {
+  if (mode_.entry_bytes == 8) return {leaf & frame_mask() & ~bits(0, shift - 1)};
+  if (shift == kPteShift) return {leaf & bits(12, 31)};
+  return {(leaf & bits(22, 31)) | (leaf & bits(13, 20)) << 19};
+}
+
+// SDM Vol. 3 "Determination of Access Rights".
+bool Walker::permitted(AccessKind kind) const {
+  const bool user_page = granted_ & entry::kUser;
+  if (access_.user) {
+    if (!user_page) return false;
+  } else if (user_page) {
+    if (kind == AccessKind::kExecute) {
+      if (state_.cr4 & cr4::kSmep) return false;
+    } else if ((state_.cr4 & cr4::kSmap) &&
+               (access_.implicit || !(state_.rflags & guest::flags::kAc))) {
+      return false;
+    }
+  }
+  switch (kind) {
+    case AccessKind::kRead:
+      return true;
+    case AccessKind::kWrite:
+      return (granted_ & entry::kWritable) || (!access_.user && !(state_.cr0 & cr0::kWp));
+    case AccessKind::kExecute:
+      return !(denied_ & entry::kExecuteDisable);
+  }
+  return false;
+}
+
+// SDM Vol. 3 "Accessed and Dirty Flags". False when an entry changed since it was read.
+bool Walker::set_accessed_and_dirty() {
+  for (unsigned i = 0; i < steps_; ++i) {
+    const bool leaf = i + 1 == steps_;
+    std::uint64_t wanted = path_[i].value | entry::kAccessed;
+    if (leaf && access_.kind == AccessKind::kWrite) wanted |= entry::kDirty;
+    if (wanted == path_[i].value) continue;
+    if (!memory_.compare_exchange(path_[i].where, mode_.entry_bytes, path_[i].value, wanted))
+      return false;
+    path_[i].value = wanted;
+  }
+  return true;
+}
+
+Checked<Translation> Walker::run() {
+  if (!state_.paging()) return Translation{{linear_}, guest::kPageBytes, true, false};
+  if (!select_mode()) return fault(0);
+  for (;;) {
+    steps_ = 0;
+    granted_ = entry::kWritable | entry::kUser;
+    denied_ = 0;
+    std::uint64_t table = mode_.table;
+    unsigned shift = mode_.top_shift;
+    for (;; shift -= mode_.index_bits) {
+      const std::uint64_t index = (linear_ >> shift) & bits(0, mode_.index_bits - 1);
+      Step& step = path_[steps_++];
+      step.where = {table + index * mode_.entry_bytes};
+      step.value = load_entry(step.where);
+      if (!(step.value & entry::kPresent)) return fault(0);
+      std::uint64_t reserved = mode_.reserved;
+      bool leaf = shift == kPteShift;
+      if (!leaf && (step.value & entry::kPageSize)) {
+        if ((mode_.page_sizes >> shift) & 1) {
+          leaf = true;
+          reserved |= large_page_reserved(shift);
+        } else if ((mode_.no_page_size >> shift) & 1) {
+          reserved |= entry::kPageSize;
+        }
+      }
+      if (step.value & reserved) return fault(error::kPresent | error::kReserved);
+      granted_ &= step.value;
+      denied_ |= step.value;
+      if (leaf) break;
+      table = step.value & (mode_.entry_bytes == 8 ? frame_mask() : bits(12, 31));
+    }
+    if (!permitted(access_.kind)) return fault(error::kPresent);
+    if (update_ad_ && !set_accessed_and_dirty()) continue;
+
+    const std::uint64_t leaf = path_[steps_ - 1].value;
+    Translation result;
+    result.page_bytes = std::uint64_t{1} << shift;
+    result.address = page_frame(leaf, shift) + (linear_ & (result.page_bytes - 1));
+    result.writable = (leaf & entry::kDirty) && permitted(AccessKind::kWrite);
+    result.global = (leaf & entry::kGlobal) && (state_.cr4 & cr4::kPge);
+    return result;
+  }
+}
+
+}  // namespace
+
+PagingFeatures PagingFeatures::of(const guest::CpuModel& model) {
+  return {model.physical_address_bits(), model.has(guest::feature::kPage1Gb),
+          model.has(guest::feature::kPse36)};
+}
+
+Checked<Translation> walk(PhysicalMemory& memory, const guest::CpuState& state,
+                          const PagingFeatures& features, LinearAddress linear, Access access,
+                          bool update_ad) {
+  return Walker(memory, state, features, linear, access, update_ad).run();
+}
+
+Checked<Translation> walk(PhysicalMemory& memory, const guest::CpuState& state,
+                          const guest::CpuModel& model, LinearAddress linear, Access access,
+                          bool update_ad) {
+  return walk(memory, state, PagingFeatures::of(model), linear, access, update_ad);
+}
+
+// Bits 2:1, 8:5 and 63:MAXPHYADDR of a present entry are reserved.
+Checked<std::array<std::uint64_t, 4>> load_pdptes(PhysicalMemory& memory,
+                                                  const guest::CpuModel& model, std::uint64_t cr3) {
+  const std::uint64_t reserved = bits(1, 2) | bits(5, 8) | bits(model.physical_address_bits(), 63);
+  std::array<std::uint64_t, 4> pdptes{};
+  for (unsigned i = 0; i < pdptes.size(); ++i) {
+    pdptes[i] = memory.read({(cr3 & bits(5, 31)) + i * 8}, 8);
+    if ((pdptes[i] & entry::kPresent) && (pdptes[i] & reserved))
+      return tl::unexpected(guest::general_protection());
+  }
+  return pdptes;
+}
+
+}  // namespace ringshift::softmmu
