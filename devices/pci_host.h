@@ -1,0 +1,99 @@
+// devices/pci_host.h - the i440FX-like host bridge: PCI bus 0, configuration mechanism 1, the MMIO
+// hole. The board attaches functions to slots before the machine runs. Accesses to BARs are
+// dispatched by their current address, so moving a BAR needs no change of the machine's memory map:
+// the whole hole below the APICs is one MMIO range, and every port that no board device claims
+// comes here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "devices/byte_ports.h"
+#include "devices/pci_device.h"
+#include "devices/power_control.h"
+
+namespace ringshift::devices {
+
+// Where a slot's interrupt pins lead. `pin` 0 to 3 for INTA# to INTD#.
+class PciInterruptRouter {
+ public:
+  virtual ~PciInterruptRouter() = default;
+  virtual void set_interrupt(unsigned slot, unsigned pin, bool level) = 0;
+};
+
+class PciHost {
+ public:
+  static constexpr std::uint64_t kHoleBase = 0xc0000000, kHoleEnd = 0xfec00000;
+  static constexpr unsigned kSlots = 32, kFunctions = 8;
+
+  // Function 00:00.0 is the bridge itself.
+  explicit PciHost(PowerControl& power);
+  PciHost(const PciHost&) = delete;
+  PciHost& operator=(const PciHost&) = delete;
+
+  void route_interrupts(PciInterruptRouter& router) { router_ = &router; }
+  // False when the place is taken or does not exist. Functions of one slot that uses more than
+  // function 0 must say so in their header type.
+  [[nodiscard]] bool attach(unsigned slot, unsigned function, PciDevice& device);
+  PciDevice* find(unsigned slot, unsigned function) const;
+  // In the order of slot and function.
+  void for_each(
+      const std::function<void(unsigned slot, unsigned function, PciDevice&)>& visit) const;
+
+  PortHandler& config_ports() { return config_ports_; }  // CF8H, 8 bytes
+  PortHandler& ports() { return ports_; }                // 0, 64 KiB: ports nobody else claims
+  MmioHandler& memory() { return memory_; }              // [kHoleBase, kHoleEnd)
+
+  // The bridge and every attached function.
+  void reset();
+
+ private:
+  // Offsets are ports.
+  class Ports final : public PortHandler {
+   public:
+    explicit Ports(PciHost& host) : host_(host) {}
+    std::uint32_t port_read(std::uint16_t port, unsigned size) override;
+    void port_write(std::uint16_t port, unsigned size, std::uint32_t value) override;
+
+   private:
+    PciHost& host_;
+  };
+  // Offsets count from kHoleBase.
+  class Memory final : public MmioHandler {
+   public:
+    explicit Memory(PciHost& host) : host_(host) {}
+    std::uint64_t mmio_read(std::uint64_t offset, unsigned size) override;
+    void mmio_write(std::uint64_t offset, unsigned size, std::uint64_t value) override;
+
+   private:
+    PciHost& host_;
+  };
+  // Intel 82441FX (PMC) data sheet, "Register Description".
+  class Bridge final : public PciDevice {
+   public:
+    Bridge();
+  };
+
+  std::uint32_t read_config_ports(std::uint16_t offset, unsigned size);
+  void write_config_ports(std::uint16_t offset, unsigned size, std::uint32_t value);
+  std::uint32_t read_config_data(unsigned byte, unsigned size) const;
+  void write_config_data(unsigned byte, unsigned size, std::uint32_t value);
+  PciDevice* selected() const;
+  std::optional<PciWindow> find_ports(std::uint16_t port) const;
+  std::optional<PciWindow> find_memory(std::uint64_t address) const;
+
+  PowerControl& power_;
+  PciInterruptRouter* router_ = nullptr;
+  std::array<PciDevice*, kSlots * kFunctions> functions_{};
+  std::vector<PciDevice*> present_;
+  std::uint32_t config_address_ = 0;
+  std::uint8_t reset_control_ = 0;
+  Bridge bridge_;
+  FunctionPorts config_ports_;
+  Ports ports_;
+  Memory memory_;
+};
+
+}  // namespace ringshift::devices
