@@ -51,7 +51,13 @@ guest::Status push(Core& core, unsigned bytes, std::uint64_t value);
 guest::Checked<std::uint64_t> pop(Core& core, unsigned bytes);
 
 // --- events (callouts/interrupt_delivery.cc) -----------------------------------------------------
-enum class EventKind : std::uint8_t { kException, kExternal, kSoftware /* INT n, INTO */, kInt1, kInt3 };
+enum class EventKind : std::uint8_t {
+  kException,
+  kExternal,
+  kSoftware /* INT n, INTO */,
+  kInt1,
+  kInt3
+};
 
 // Delivers an exception at state.rip with double- and triple-fault rules; on a triple fault the
 // state's activity is kShutdown. Traps (#DB single step, INT3, INTO) pass through the same door.

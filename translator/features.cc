@@ -23,7 +23,7 @@ enum class Unit : std::uint8_t {
 struct IsaRow {
   ZydisISASet set;
   Unit unit = Unit::kNone;
-  std::array<Feature, 2> needs{};  // leaf 0: none
+  Feature needs[3]{};  // leaf 0: none
 };
 
 constexpr IsaRow kIsaRows[] = {

@@ -3,11 +3,11 @@
 // fuzzer's list and the coverage test all derive from it.
 #pragma once
 
+#include <Zydis/Mnemonic.h>
+
 #include <cstdint>
 #include <span>
 #include <string_view>
-
-#include <Zydis/Mnemonic.h>
 
 #include "translator/core.h"
 

@@ -1,5 +1,6 @@
 // translator/operation.h - one decoded special instruction, as its call-out receives it.
-// Plain data that lies in the code cache beside the block: no pointers, so a block can be relocated.
+// Plain data that lies in the code cache beside the block: no pointers, so a block can be
+// relocated.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 namespace ringshift::translator {
 
 inline constexpr std::uint8_t kNoRegister = 0xff;
-inline constexpr std::uint8_t kRipBase = 0x10;  // RIP-relative; displacement is from the next instruction
+inline constexpr std::uint8_t kRipBase =
+    0x10;  // RIP-relative; displacement is from the next instruction
 
 struct MemoryOperand {
   guest::Seg segment = guest::Seg::kDs;  // after overrides and the rBP/rSP default
@@ -25,8 +27,9 @@ inline constexpr std::uint8_t kRep = 1, kRepne = 2, kLock = 4, kRex = 8, kRexW =
 }
 
 struct Operation {
-  std::uint16_t row = 0;           // index of the instruction's row in the table
-  std::uint16_t opcode = 0;        // primary opcode byte, with the map in the high byte (0, 0x0f, 0x38, 0x3a)
+  std::uint16_t row = 0;  // index of the instruction's row in the table
+  std::uint16_t opcode =
+      0;  // primary opcode byte, with the map in the high byte (0, 0x0f, 0x38, 0x3a)
   std::uint8_t length = 0;         // guest bytes
   std::uint8_t operand_bytes = 0;  // effective operand size: 1, 2, 4, 8
   std::uint8_t address_bytes = 0;  // effective address size: 2, 4, 8
@@ -37,8 +40,8 @@ struct Operation {
   bool has_memory = false;         // the operand is `memory`, not `rm`
   std::uint16_t page_offset = 0;   // of the first guest byte
   MemoryOperand memory;
-  std::uint64_t immediate = 0;     // sign-extended to 64 bits; far pointers: the offset
-  std::uint16_t immediate2 = 0;    // far pointer selector; ENTER's nesting level
+  std::uint64_t immediate = 0;   // sign-extended to 64 bits; far pointers: the offset
+  std::uint16_t immediate2 = 0;  // far pointer selector; ENTER's nesting level
 };
 
 // What the generated code does after a call-out that succeeded.
