@@ -3,10 +3,12 @@
 // Views are kept per (address space, privilege): with CR4.PCIDE by PCID, else one pair.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "softmmu/page_walk.h"
@@ -24,15 +26,16 @@ class Mmu {
   Mmu(guest::PhysicalMemory& memory, guest::CpuState& state, const guest::CpuModel& model);
   ~Mmu();
 
-  // The view for the current CR3/PCID and privilege; translated code runs with GS base = &current().
+  // The view for the current CR3/PCID and privilege; translated code runs with GS base =
+  // &current().
   View& current() { return *current_; }
   // Picks current() again after CPL, CR3, CR0.PG, CR4 or EFER changed in the state. True when the
   // view is another object than before.
   bool select_view();
 
-  // Data accesses at a linear address, any alignment, size 1..64 bytes; both pages of a straddling
-  // access are checked before anything is read or written. They fill the current view when the
-  // page is plain RAM and `access` has the view's privilege.
+  // Data accesses at a linear address, any alignment, size 1..4096 bytes; both pages of a
+  // straddling access are checked before anything is read or written. They use and fill the view
+  // that has the privilege of `access`, whichever is current.
   guest::Status read(guest::LinearAddress a, std::span<std::uint8_t> out, Access access);
   guest::Status write(guest::LinearAddress a, std::span<const std::uint8_t> in, Access access);
   // Checks that a write would succeed (read-modify-write checks before it reads), setting A and D.
@@ -55,18 +58,19 @@ class Mmu {
   // [a, a + bytes), or nullptr when the access must take the slow path (MMIO, watched, straddling).
   guest::Checked<std::uint8_t*> host_address(guest::LinearAddress a, std::size_t bytes, bool write);
 
-  // Where the instruction byte at `a` is, with fetch rights of the current privilege.
+  // Where the instruction byte at `a` is, with fetch rights of the current privilege. Every page of
+  // code behind an entry of the jump cache must come through here (see View::fill_jump).
   guest::Checked<Translation> translate_fetch(guest::LinearAddress a);
 
   // Effective access rights of ordinary data accesses now (CPL 3 = user).
   Access data_access(AccessKind kind) const;
   static Access system_access(AccessKind kind) { return {kind, false, true}; }
 
-  void flush_all(bool keep_global);           // MOV CR3 without PCID, CR0/CR4/EFER changes (false)
+  void flush_all(bool keep_global);  // MOV CR3 without PCID, CR0/CR4/EFER changes (false)
   void flush_pcid(unsigned pcid, bool keep_global);
-  void flush_page(guest::LinearAddress a);    // INVLPG
+  void flush_page(guest::LinearAddress a);                      // INVLPG
   void flush_page_pcid(unsigned pcid, guest::LinearAddress a);  // INVPCID type 0
-  void flush_jumps();                         // every view's jump cache
+  void flush_jumps();                                           // every view's jump cache
   void drop_writable(guest::PhysicalAddress page);  // no view may keep a writable entry for it
 
   guest::PhysicalMemory& memory() { return memory_; }
@@ -75,11 +79,49 @@ class Mmu {
   std::string check_invariants();
 
  private:
-  struct Space;  // one address space: PCID, user view, supervisor view, last use
+  // With SMAP, pages of the user can be reached by the supervisor while EFLAGS.AC is set: what is
+  // cached then has a view of its own, and the plain supervisor view never holds such a page.
+  enum ViewKind : unsigned { kUserView, kSupervisorView, kSupervisorAcView };
+  // One address space. Views are made when first used.
+  struct Space {
+    unsigned pcid = 0;
+    std::uint64_t cr3 = 0;  // when last selected
+    std::uint64_t last_use = 0;
+    std::array<std::unique_ptr<View>, 3> views;
+  };
+  // Where one page's part of an access is: in host memory, or else only at a physical address.
+  struct Place {
+    std::uint8_t* host = nullptr;
+    guest::PhysicalAddress physical;
+  };
+  // The parts of an access that straddles two pages.
+  struct Parts {
+    std::size_t first_bytes;
+    Place first, second;
+  };
+
+  std::uint64_t mode_now() const;
+  ViewKind view_kind(Access access) const;
+  View& view(ViewKind kind);
+  Space& find_space();
+  template <typename F>
+  void for_each_view(F action);
+  guest::Checked<Translation> walk_counted(guest::LinearAddress a, Access access);
+  std::uint8_t* fill(View& view, guest::LinearAddress a, Access access,
+                     const Translation& translation);
+  guest::Checked<Place> locate(guest::LinearAddress a, Access access);
+  guest::Checked<Parts> locate_parts(guest::LinearAddress a, std::size_t bytes, Access access);
+  void copy_out(const Place& place, std::span<std::uint8_t> out);
+  void copy_in(const Place& place, std::span<const std::uint8_t> in);
+  std::string check_view(const Space& space, ViewKind kind);
+
   guest::PhysicalMemory& memory_;
   guest::CpuState& state_;
-  const guest::CpuModel& model_;
+  const PagingFeatures features_;
   View* current_ = nullptr;
+  Space* space_ = nullptr;
+  std::uint64_t mode_ = 0, cr3_ = 0;  // what current_ was selected for
+  std::uint64_t clock_ = 0;           // of Space::last_use
   std::vector<std::unique_ptr<Space>> spaces_;
   std::vector<bool> maybe_writable_;  // RAM pages that some view may hold writable
   MmuCounters counters_;

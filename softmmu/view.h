@@ -7,11 +7,17 @@
 //   so one compare covers both the tag and an access that straddles two pages.
 // An entry never grants more than its table says: `read` and `write` are separate tables, and MMIO,
 // watched (translated or shadowed) pages and clean pages are absent from `write`.
+//
+// A view is 500 KiB of which a short-lived address space touches little: it is created on fresh
+// zero pages, and zero is what an unused entry holds. Nothing here allocates afterwards.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "guest/address.h"
@@ -20,25 +26,41 @@ namespace ringshift::softmmu {
 
 inline constexpr std::size_t kTlbEntries = 4096;
 inline constexpr std::size_t kJumpEntries = 8192;
+inline constexpr std::size_t kFetchEntries = 256;
 
 struct TlbEntry {
-  std::uint64_t tag = 0;        // linear address of the page; see invalid_tag
-  std::uint64_t host_page = 0;  // host address of the page
+  std::uint64_t tag;        // linear address of the page; see invalid_tag
+  std::uint64_t host_page;  // host address of the page
 };
 
 // A tag that no linear address of this index can match within a page.
-constexpr std::uint64_t invalid_tag(std::size_t index) { return index == 0 ? guest::kPageBytes : 0; }
+constexpr std::uint64_t invalid_tag(std::size_t index) {
+  return index == 0 ? guest::kPageBytes : 0;
+}
 
 struct JumpEntry {
-  std::uint64_t negated_rip = 0;  // 0 - RIP, so that an LEA compares without touching flags
-  std::uint64_t host_code = 0;
-  std::uint64_t rip_base = 0;  // RIP of offset 0 of the block's page
-  std::uint64_t is_global = 0; // the code page is a global mapping
+  std::uint64_t negated_rip;  // 0 - RIP, so that an LEA compares without touching flags
+  std::uint64_t host_code;
+  std::uint64_t rip_base;   // RIP of offset 0 of the block's page
+  std::uint64_t is_global;  // the code page is a global mapping
+};
+
+// What no RIP of this index negates to.
+constexpr std::uint64_t invalid_negated_rip(std::size_t index) { return index == 0 ? 1 : 0; }
+
+// What a cached page remembers beside the TLB entry.
+struct Mapping {
+  guest::LinearAddress page;
+  guest::PhysicalAddress physical_page;
+  std::uint64_t page_bytes = guest::kPageBytes;  // of the guest's page that this one is a part of
+  bool global = false;
 };
 
 class alignas(4096) View {
  public:
-  View();
+  // Views exist only on pages fresh from the host, which are zero.
+  static std::unique_ptr<View> create();
+  static void operator delete(void* memory);
 
   std::array<TlbEntry, kTlbEntries> read;
   std::array<TlbEntry, kTlbEntries> write;
@@ -47,28 +69,106 @@ class alignas(4096) View {
   static std::size_t tlb_index(guest::LinearAddress a) { return (a.value >> 12) % kTlbEntries; }
   static std::size_t jump_index(std::uint64_t rip) { return rip % kJumpEntries; }
 
-  // `physical_page` is remembered so that drop_writable() finds every alias of a frame.
-  void fill(guest::LinearAddress page, std::uint8_t* host_page, guest::PhysicalAddress physical_page,
-            bool writable, bool global);
+  // `physical_page` is remembered so that drop_writable() finds every alias of a frame, and
+  // `page_bytes` so that INVLPG drops all of a large page.
+  void fill(guest::LinearAddress page, std::uint8_t* host_page,
+            guest::PhysicalAddress physical_page, bool writable, bool global,
+            std::uint64_t page_bytes = guest::kPageBytes);
+  // The page of the code behind a jump entry must have gone through fill_fetch() since the last
+  // flush: flush_page() keeps the jump cache when it never saw the page there.
   void fill_jump(std::uint64_t rip, std::uint64_t host_code, std::uint64_t rip_base, bool global);
+  void fill_fetch(const Mapping& mapping);
 
-  void flush(bool keep_global);        // MOV CR3 / CR4 changes
-  void flush_page(guest::LinearAddress page);  // INVLPG: TLB entries of the page, and the jump cache
-  void flush_jumps();                  // code cache changes, mode changes
+  void flush(bool keep_global);                // MOV CR3 / CR4 changes
+  void flush_page(guest::LinearAddress page);  // INVLPG: entries of the page, and its jump entries
+  void flush_jumps();                          // code cache changes, mode changes
   void drop_writable(guest::PhysicalAddress physical_page);  // the frame became watched
 
   // Host address of a cached page, or nullptr.
-  std::uint8_t* find_read(guest::LinearAddress a) const;
-  std::uint8_t* find_write(guest::LinearAddress a) const;
+  std::uint8_t* find_read(guest::LinearAddress a) const { return find(read, a); }
+  std::uint8_t* find_write(guest::LinearAddress a) const { return find(write, a); }
+  // The page of code that holds `a`, if cached.
+  std::optional<Mapping> find_fetch(guest::LinearAddress a) const {
+    const Fetch& fetch = fetches_[fetch_index(a)];
+    if (fetch.tag != ((a.value & ~guest::kPageOffsetMask) | 1)) return std::nullopt;
+    return unpack(fetch.tag, fetch.packed);
+  }
+
+  // For tests and check_invariants(): what is cached, and the first internal contradiction.
+  enum class Kind : std::uint8_t { kRead, kWrite, kFetch };
+  struct Cached {
+    Mapping mapping;
+    const std::uint8_t* host_page = nullptr;  // null for fetches
+  };
+  std::vector<Cached> cached(Kind kind) const;
+  std::string check_structure() const;
 
  private:
-  struct Filled {
-    std::uint64_t physical_page;
-    std::uint16_t index;
-    bool writable, global;
+  // A set of pages that may say yes for one that is not in it.
+  template <std::size_t kBits>
+  class Filter {
+   public:
+    void add(std::uint64_t key) { words_[key % kBits / 64] |= std::uint64_t{1} << (key % 64); }
+    bool may_hold(std::uint64_t key) const { return (words_[key % kBits / 64] >> (key % 64)) & 1; }
+    void clear();
+
+   private:
+    std::array<std::uint64_t, kBits / 64> words_;
   };
-  std::vector<Filled> filled_;  // what flush() must clear, so that it costs what was used
-  std::vector<std::uint16_t> filled_jumps_;
+
+  // What was cached since the last flush that dropped it; INVLPG asks here first.
+  struct PageSets {
+    Filter<4096> code;   // pages that fill_fetch() saw
+    Filter<1024> large;  // 4 MiB pieces of the linear space with a part of a 2 or 4 MiB page
+    Filter<64> huge;     // 1 GiB pieces with a part of a 1 GiB page
+    void add_page(const Mapping& mapping);
+    bool may_hold_large_page(guest::LinearAddress page) const;
+    void clear();
+  };
+
+  // What one of the TLB tables needs beside the entries themselves.
+  struct Side {
+    std::array<std::uint64_t, kTlbEntries> packed;  // Mapping without its linear page; see pack()
+    std::array<std::uint16_t, kTlbEntries> used;    // slots that may hold something, each once
+    std::size_t used_count;
+  };
+  using Table = std::array<TlbEntry, kTlbEntries>;
+  struct Fetch {
+    std::uint64_t tag;  // linear page + 1
+    std::uint64_t packed;
+  };
+
+  View();
+  static void* operator new(std::size_t bytes);
+
+  static std::uint64_t pack(const Mapping& mapping);
+  static Mapping unpack(std::uint64_t tag, std::uint64_t packed);
+  static std::uint8_t* find(const Table& table, guest::LinearAddress a) {
+    const TlbEntry& entry = table[tlb_index(a)];
+    const std::uint64_t offset = a.value ^ entry.tag;
+    return offset < guest::kPageBytes ? reinterpret_cast<std::uint8_t*>(entry.host_page + offset)
+                                      : nullptr;
+  }
+  static std::size_t fetch_index(guest::LinearAddress a) { return (a.value >> 12) % kFetchEntries; }
+  static void put(Table& table, Side& side, const Mapping& mapping, std::uint8_t* host_page);
+  static void remove(Table& table, Side& side, std::size_t index);
+  template <typename Predicate>
+  static void remove_if(Table& table, Side& side, Predicate drop);
+  static void flush_side(Table& table, Side& side, bool keep_global);
+  void flush_jumps_if_local();
+  static void flush_side_page(Table& table, Side& side, guest::LinearAddress page);
+  static std::string check_side(const Table& table, const Side& side, const char* name);
+  void flush_fetches(bool keep_global);
+  void flush_large_page(guest::LinearAddress page);
+  PageSets& sets(const Mapping& mapping) { return mapping.global ? global_ : local_; }
+
+  Side read_side_, write_side_;
+  std::array<std::uint16_t, kJumpEntries> used_jumps_;
+  std::size_t used_jump_count_;
+  std::array<Fetch, kFetchEntries> fetches_;
+  bool fetches_used_;
+  PageSets local_, global_;
+  Filter<4096> writable_frames_;
 };
 
 static_assert(sizeof(TlbEntry) == 16 && sizeof(JumpEntry) == 32);

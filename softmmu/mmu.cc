@@ -1,0 +1,270 @@
+// softmmu/mmu.cc - which view serves an access, how it is filled, and what drops from it.
+#include "softmmu/mmu.h"
+
+#include <algorithm>
+
+namespace ringshift::softmmu {
+namespace {
+
+using guest::Checked;
+using guest::LinearAddress;
+using guest::PhysicalAddress;
+using guest::Status;
+namespace cr0 = guest::cr0;
+namespace cr4 = guest::cr4;
+namespace efer = guest::efer;
+namespace flags = guest::flags;
+
+// Recent PCIDs whose views are kept; more of them than an operating system cycles through.
+constexpr std::size_t kMaxSpaces = 16;
+constexpr std::uint64_t kPcidMask = 0xfff;
+
+// What decides which view is current, as one word: no two of these bits fall together.
+constexpr std::uint64_t kCpl3 = 1;
+constexpr std::uint64_t kCr0Bits = cr0::kPg | cr0::kWp;
+constexpr std::uint64_t kCr4Bits =
+    cr4::kPse | cr4::kPae | cr4::kPge | cr4::kPcide | cr4::kSmep | cr4::kSmap;
+constexpr std::uint64_t kEferBits = efer::kLma | efer::kNxe;
+constexpr std::uint64_t kPrivilegeBits = kCpl3 | flags::kAc;
+static_assert(kPrivilegeBits + kCr0Bits + kCr4Bits + kEferBits ==
+              (kPrivilegeBits | kCr0Bits | kCr4Bits | kEferBits));
+
+// EFLAGS.AC matters here only with SMAP.
+constexpr std::uint64_t smap_ac(std::uint64_t cr4_value, std::uint64_t rflags) {
+  static_assert(cr4::kSmap == flags::kAc << 3);
+  return (cr4_value >> 3) & rflags & flags::kAc;
+}
+
+}  // namespace
+
+Mmu::Mmu(guest::PhysicalMemory& memory, guest::CpuState& state, const guest::CpuModel& model)
+    : memory_(memory),
+      state_(state),
+      features_(PagingFeatures::of(model)),
+      maybe_writable_(guest::page_number(memory.ram_bytes())) {
+  select_view();
+}
+
+Mmu::~Mmu() = default;
+
+// --- Choosing a view
+// ------------------------------------------------------------------------------
+
+std::uint64_t Mmu::mode_now() const {
+  return (state_.cr0 & kCr0Bits) | (state_.cr4 & kCr4Bits) | (state_.msr.efer & kEferBits) |
+         (state_.cpl == 3 ? kCpl3 : smap_ac(state_.cr4, state_.rflags));
+}
+
+bool Mmu::select_view() {
+  const std::uint64_t mode = mode_now();
+  if (mode == mode_ && state_.cr3 == cr3_ && current_) return false;
+  // Entries hold rights that were derived under the old mode. Callers flush where the manual says
+  // so; this covers what is not a flush there, like CR0.WP.
+  if (((mode ^ mode_) & ~kPrivilegeBits) && current_) flush_all(false);
+  if (!space_ || state_.cr3 != cr3_ || ((mode ^ mode_) & cr4::kPcide)) space_ = &find_space();
+  mode_ = mode;
+  cr3_ = state_.cr3;
+  View* const before = current_;
+  current_ = &view(view_kind({AccessKind::kRead, state_.cpl == 3, false}));
+  if (current_ == before) return false;
+  ++counters_.view_switches;
+  return true;
+}
+
+Mmu::Space& Mmu::find_space() {
+  const bool pcide = state_.cr4 & cr4::kPcide;
+  const unsigned pcid = pcide ? static_cast<unsigned>(state_.cr3 & kPcidMask) : 0;
+  auto found = std::find_if(spaces_.begin(), spaces_.end(),
+                            [pcid](const auto& space) { return space->pcid == pcid; });
+  if (found == spaces_.end()) {
+    if (spaces_.size() < kMaxSpaces) {
+      found = spaces_.insert(spaces_.end(), std::make_unique<Space>());
+    } else {
+      found = std::min_element(spaces_.begin(), spaces_.end(), [](const auto& a, const auto& b) {
+        return a->last_use < b->last_use;
+      });
+      for (auto& old : (*found)->views)
+        if (old) old->flush(false);
+    }
+    (*found)->pcid = pcid;
+  }
+  Space& space = **found;
+  space.cr3 = state_.cr3;
+  space.last_use = ++clock_;
+  return space;
+}
+
+Mmu::ViewKind Mmu::view_kind(Access access) const {
+  if (access.user) return kUserView;
+  return !access.implicit && smap_ac(state_.cr4, state_.rflags) ? kSupervisorAcView
+                                                                : kSupervisorView;
+}
+
+View& Mmu::view(ViewKind kind) {
+  std::unique_ptr<View>& view = space_->views[kind];
+  if (!view) view = View::create();
+  return *view;
+}
+
+Access Mmu::data_access(AccessKind kind) const { return {kind, state_.cpl == 3, false}; }
+
+// --- Misses
+// ---------------------------------------------------------------------------------------
+
+Checked<Translation> Mmu::walk_counted(LinearAddress a, Access access) {
+  ++counters_.walks;
+  auto result = walk(memory_, state_, features_, a, access);
+  if (!result) ++counters_.page_faults;
+  return result;
+}
+
+// Caches a translation that was just walked; null when the page must not be cached for `access`.
+std::uint8_t* Mmu::fill(View& view, LinearAddress a, Access access,
+                        const Translation& translation) {
+  const bool write = access.kind == AccessKind::kWrite;
+  const PhysicalAddress physical = translation.address;
+  std::uint8_t* page = memory_.ram_page(physical);
+  if (write) {
+    if (!page || memory_.watched(physical)) return nullptr;
+    maybe_writable_[memory_.ram_page_number(physical)] = true;
+  } else if (!page) {
+    page = const_cast<std::uint8_t*>(memory_.readable_page(physical));  // ROM, in `read` only
+    if (!page) return nullptr;
+  }
+  view.fill(a, page, physical, write && translation.writable, translation.global,
+            translation.page_bytes);
+  return page + guest::page_offset(a.value);
+}
+
+Checked<std::uint8_t*> Mmu::host_address(LinearAddress a, std::size_t bytes, bool write) {
+  ++(write ? counters_.write_misses : counters_.read_misses);
+  if (guest::page_offset(a.value) + bytes > guest::kPageBytes) return nullptr;
+  const Access access = data_access(write ? AccessKind::kWrite : AccessKind::kRead);
+  const auto translation = walk_counted(a, access);
+  if (!translation) return tl::unexpected(translation.error());
+  return fill(*current_, a, access, *translation);
+}
+
+Checked<Translation> Mmu::translate_fetch(LinearAddress a) {
+  if (const auto hit = current_->find_fetch(a))
+    return Translation{hit->physical_page + guest::page_offset(a.value), hit->page_bytes, false,
+                       hit->global};
+  auto translation = walk_counted(a, {AccessKind::kExecute, state_.cpl == 3, false});
+  if (!translation) return translation;
+  translation->writable = false;  // not asked for, and not the same from the cache
+  current_->fill_fetch({a, translation->address, translation->page_bytes, translation->global});
+  return translation;
+}
+
+// --- Slow path
+// ------------------------------------------------------------------------------------
+
+Checked<Mmu::Place> Mmu::locate(LinearAddress a, Access access) {
+  View& in = view(view_kind(access));
+  if (std::uint8_t* host = access.kind == AccessKind::kWrite ? in.find_write(a) : in.find_read(a))
+    return Place{host, {}};
+  const auto translation = walk_counted(a, access);
+  if (!translation) return tl::unexpected(translation.error());
+  return Place{fill(in, a, access, *translation), translation->address};
+}
+
+Checked<Mmu::Parts> Mmu::locate_parts(LinearAddress a, std::size_t bytes, Access access) {
+  const std::uint64_t in_page = guest::kPageBytes - guest::page_offset(a.value);
+  Parts parts{std::min<std::uint64_t>(bytes, in_page), {}, {}};
+  RS_ASSIGN(first, locate(a, access));
+  parts.first = first;
+  if (bytes <= in_page) return parts;
+  LinearAddress next = a + in_page;
+  // Outside 64-bit code an access at the top of the linear space continues at its bottom.
+  if (next.value == std::uint64_t{1} << 32 && !state_.in_64bit_code()) next = {0};
+  RS_ASSIGN(second, locate(next, access));
+  parts.second = second;
+  return parts;
+}
+
+void Mmu::copy_out(const Place& place, std::span<std::uint8_t> out) {
+  if (place.host)
+    guest::copy_bytes(out.data(), place.host, out.size());
+  else
+    memory_.read_bytes(place.physical, out);
+}
+
+void Mmu::copy_in(const Place& place, std::span<const std::uint8_t> in) {
+  if (place.host)
+    guest::copy_bytes(place.host, in.data(), in.size());
+  else
+    memory_.write_bytes(place.physical, in);
+}
+
+Status Mmu::read(LinearAddress a, std::span<std::uint8_t> out, Access access) {
+  ++counters_.slow_reads;
+  access.kind = AccessKind::kRead;
+  RS_ASSIGN(parts, locate_parts(a, out.size(), access));
+  copy_out(parts.first, out.first(parts.first_bytes));
+  if (parts.first_bytes < out.size()) copy_out(parts.second, out.subspan(parts.first_bytes));
+  return {};
+}
+
+Status Mmu::write(LinearAddress a, std::span<const std::uint8_t> in, Access access) {
+  ++counters_.slow_writes;
+  access.kind = AccessKind::kWrite;
+  RS_ASSIGN(parts, locate_parts(a, in.size(), access));
+  copy_in(parts.first, in.first(parts.first_bytes));
+  if (parts.first_bytes < in.size()) copy_in(parts.second, in.subspan(parts.first_bytes));
+  return {};
+}
+
+Status Mmu::probe(LinearAddress a, std::size_t bytes, Access access) {
+  if (auto parts = locate_parts(a, bytes, access); !parts) return tl::unexpected(parts.error());
+  return {};
+}
+
+// --- Dropping
+// -------------------------------------------------------------------------------------
+
+template <typename F>
+void Mmu::for_each_view(F action) {
+  for (auto& space : spaces_)
+    for (auto& view : space->views)
+      if (view) action(*view);
+}
+
+void Mmu::flush_all(bool keep_global) {
+  ++counters_.full_flushes;
+  for_each_view([keep_global](View& view) { view.flush(keep_global); });
+}
+
+void Mmu::flush_pcid(unsigned pcid, bool keep_global) {
+  ++counters_.full_flushes;
+  for (auto& space : spaces_)
+    if (space->pcid == pcid)
+      for (auto& view : space->views)
+        if (view) view->flush(keep_global);
+}
+
+// A global page is valid in every address space, so it is dropped from every one.
+void Mmu::flush_page(LinearAddress a) {
+  ++counters_.page_flushes;
+  for_each_view([a](View& view) { view.flush_page(a); });
+}
+
+void Mmu::flush_page_pcid(unsigned pcid, LinearAddress a) {
+  ++counters_.page_flushes;
+  for (auto& space : spaces_)
+    if (space->pcid == pcid)
+      for (auto& view : space->views)
+        if (view) view->flush_page(a);
+}
+
+void Mmu::flush_jumps() {
+  for_each_view([](View& view) { view.flush_jumps(); });
+}
+
+void Mmu::drop_writable(PhysicalAddress page) {
+  const std::uint64_t number = memory_.ram_page_number(page);
+  if (number == guest::PhysicalMemory::kNoRam || !maybe_writable_[number]) return;
+  for_each_view([page](View& view) { view.drop_writable(page); });
+  maybe_writable_[number] = false;
+}
+
+}  // namespace ringshift::softmmu

@@ -1,0 +1,296 @@
+// softmmu/view.cc - filling and dropping what one view caches, at the cost of what was used.
+#include "softmmu/view.h"
+
+#include <sys/mman.h>
+
+#include <bit>
+#include <new>
+#include <string>
+
+namespace ringshift::softmmu {
+namespace {
+
+using guest::LinearAddress;
+using guest::PhysicalAddress;
+
+// Low bits of a packed mapping; the frame is above them.
+constexpr std::uint64_t kUsed = 1;  // the slot is on its side's list
+constexpr std::uint64_t kGlobal = 2;
+constexpr unsigned kSizeShift = 4;  // log2 of the page size, 6 bits
+
+constexpr std::uint64_t page_of(std::uint64_t address) { return address & ~guest::kPageOffsetMask; }
+
+constexpr std::uint64_t page_bytes_of(std::uint64_t packed) {
+  return std::uint64_t{1} << ((packed >> kSizeShift) & 63);
+}
+
+constexpr unsigned k4MShift = 22, k1GShift = 30;
+
+}  // namespace
+
+// --- Life
+// -----------------------------------------------------------------------------------------
+
+std::unique_ptr<View> View::create() { return std::unique_ptr<View>(new View); }
+
+void* View::operator new(std::size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return memory;
+}
+
+void View::operator delete(void* memory) { munmap(memory, sizeof(View)); }
+
+// Everything else is zero already, and must stay untouched.
+View::View() {
+  read[0].tag = write[0].tag = invalid_tag(0);
+  jump[0].negated_rip = invalid_negated_rip(0);
+}
+
+template <std::size_t kBits>
+void View::Filter<kBits>::clear() {
+  for (std::uint64_t& word : words_) {
+    word = 0;
+    asm volatile("" : : : "memory");  // stays a loop: memset would use SIMD registers
+  }
+}
+
+std::uint64_t View::pack(const Mapping& mapping) {
+  const auto log2 = static_cast<std::uint64_t>(std::countr_zero(mapping.page_bytes));
+  return page_of(mapping.physical_page.value) | log2 << kSizeShift | (mapping.global ? kGlobal : 0);
+}
+
+Mapping View::unpack(std::uint64_t tag, std::uint64_t packed) {
+  return {{page_of(tag)}, {page_of(packed)}, page_bytes_of(packed), (packed & kGlobal) != 0};
+}
+
+// --- One TLB table
+// --------------------------------------------------------------------------------
+
+void View::put(Table& table, Side& side, const Mapping& mapping, std::uint8_t* host_page) {
+  const std::size_t index = tlb_index(mapping.page);
+  if (!(side.packed[index] & kUsed))
+    side.used[side.used_count++] = static_cast<std::uint16_t>(index);
+  side.packed[index] = pack(mapping) | kUsed;
+  table[index] = {mapping.page.value, reinterpret_cast<std::uint64_t>(host_page)};
+}
+
+// The slot stays on the list.
+void View::remove(Table& table, Side& side, std::size_t index) {
+  table[index] = {invalid_tag(index), 0};
+  side.packed[index] = kUsed;
+}
+
+template <typename Predicate>
+void View::remove_if(Table& table, Side& side, Predicate drop) {
+  for (std::size_t i = 0; i < side.used_count; ++i) {
+    const std::size_t index = side.used[i];
+    if (drop(table[index], side.packed[index])) remove(table, side, index);
+  }
+}
+
+void View::flush_side(Table& table, Side& side, bool keep_global) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < side.used_count; ++i) {
+    const std::uint16_t index = side.used[i];
+    if (keep_global && (side.packed[index] & kGlobal)) {
+      side.used[kept++] = index;
+      continue;
+    }
+    table[index] = {invalid_tag(index), 0};
+    side.packed[index] = 0;
+  }
+  side.used_count = kept;
+}
+
+void View::flush_side_page(Table& table, Side& side, LinearAddress page) {
+  const std::size_t index = tlb_index(page);
+  if (table[index].tag == page.value) remove(table, side, index);
+}
+
+// --- Filling
+// --------------------------------------------------------------------------------------
+
+void View::PageSets::add_page(const Mapping& mapping) {
+  if (mapping.page_bytes == guest::kPageBytes) return;
+  if (mapping.page_bytes > std::uint64_t{1} << k4MShift)
+    huge.add(mapping.page.value >> k1GShift);
+  else
+    large.add(mapping.page.value >> k4MShift);
+}
+
+bool View::PageSets::may_hold_large_page(LinearAddress page) const {
+  return large.may_hold(page.value >> k4MShift) || huge.may_hold(page.value >> k1GShift);
+}
+
+void View::PageSets::clear() {
+  code.clear();
+  large.clear();
+  huge.clear();
+}
+
+void View::fill(LinearAddress page, std::uint8_t* host_page, PhysicalAddress physical_page,
+                bool writable, bool global, std::uint64_t page_bytes) {
+  const Mapping mapping{{page_of(page.value)}, physical_page, page_bytes, global};
+  sets(mapping).add_page(mapping);
+  const TlbEntry& reader = read[tlb_index(mapping.page)];
+  if (!writable) {
+    put(read, read_side_, mapping, host_page);
+    // A writable entry of the same page may come from an older mapping.
+    if (const std::size_t index = tlb_index(mapping.page);
+        write[index].tag == mapping.page.value &&
+        write[index].host_page != reinterpret_cast<std::uint64_t>(host_page))
+      remove(write, write_side_, index);
+    return;
+  }
+  put(write, write_side_, mapping, host_page);
+  writable_frames_.add(guest::page_number(mapping.physical_page.value));
+  // Another page's read entry stays: a copy between two pages of one index must not thrash.
+  if (reader.host_page == 0 || reader.tag == mapping.page.value)
+    put(read, read_side_, mapping, host_page);
+}
+
+void View::fill_jump(std::uint64_t rip, std::uint64_t host_code, std::uint64_t rip_base,
+                     bool global) {
+  const std::size_t index = jump_index(rip);
+  if (jump[index].host_code == 0)
+    used_jumps_[used_jump_count_++] = static_cast<std::uint16_t>(index);
+  jump[index] = {0 - rip, host_code, rip_base, global ? std::uint64_t{1} : 0};
+}
+
+void View::fill_fetch(const Mapping& mapping) {
+  const std::uint64_t page = page_of(mapping.page.value);
+  fetches_[fetch_index({page})] = {page | 1, pack(mapping)};
+  fetches_used_ = true;
+  sets(mapping).add_page(mapping);
+  sets(mapping).code.add(guest::page_number(page));
+}
+
+// --- Dropping
+// -------------------------------------------------------------------------------------
+
+void View::flush_fetches(bool keep_global) {
+  if (!fetches_used_) return;
+  fetches_used_ = keep_global;
+  for (Fetch& fetch : fetches_)
+    if (!keep_global || !(fetch.packed & kGlobal)) {
+      fetch.tag = 0;
+      asm volatile("" : : : "memory");  // stays a loop: memset would use SIMD registers
+    }
+}
+
+void View::flush_jumps_if_local() {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < used_jump_count_; ++i) {
+    const std::uint16_t index = used_jumps_[i];
+    if (jump[index].is_global)
+      used_jumps_[kept++] = index;
+    else
+      jump[index] = {invalid_negated_rip(index), 0, 0, 0};
+  }
+  used_jump_count_ = kept;
+}
+
+void View::flush(bool keep_global) {
+  flush_side(read, read_side_, keep_global);
+  flush_side(write, write_side_, keep_global);
+  flush_fetches(keep_global);
+  local_.clear();
+  writable_frames_.clear();
+  if (keep_global) {
+    flush_jumps_if_local();
+    for (std::size_t i = 0; i < write_side_.used_count; ++i)
+      writable_frames_.add(guest::page_number(write_side_.packed[write_side_.used[i]]));
+  } else {
+    flush_jumps();
+    global_.clear();
+  }
+}
+
+void View::flush_jumps() {
+  for (std::size_t i = 0; i < used_jump_count_; ++i) {
+    const std::uint16_t index = used_jumps_[i];
+    jump[index] = {invalid_negated_rip(index), 0, 0, 0};
+  }
+  used_jump_count_ = 0;
+}
+
+// SDM Vol. 3 "Operations that Invalidate TLBs and Paging-Structure Caches": INVLPG drops every
+// entry of the page that holds the address, whatever the page's size was when it was cached.
+void View::flush_large_page(LinearAddress page) {
+  const auto part_of_page = [page](const TlbEntry& entry, std::uint64_t packed) {
+    return (entry.tag ^ page.value) < page_bytes_of(packed) && entry.host_page != 0;
+  };
+  remove_if(read, read_side_, part_of_page);
+  remove_if(write, write_side_, part_of_page);
+  flush_fetches(false);
+  flush_jumps();
+}
+
+void View::flush_page(LinearAddress a) {
+  const LinearAddress page{page_of(a.value)};
+  if (local_.may_hold_large_page(page) || global_.may_hold_large_page(page)) {
+    flush_large_page(page);
+    return;
+  }
+  flush_side_page(read, read_side_, page);
+  flush_side_page(write, write_side_, page);
+  if (Fetch& fetch = fetches_[fetch_index(page)]; fetch.tag == (page.value | 1)) fetch.tag = 0;
+  const std::uint64_t number = guest::page_number(page.value);
+  if (local_.code.may_hold(number) || global_.code.may_hold(number)) flush_jumps();
+}
+
+void View::drop_writable(PhysicalAddress physical_page) {
+  if (!writable_frames_.may_hold(guest::page_number(physical_page.value))) return;
+  const std::uint64_t frame = page_of(physical_page.value);
+  remove_if(write, write_side_, [frame](const TlbEntry& entry, std::uint64_t packed) {
+    return page_of(packed) == frame && entry.host_page != 0;
+  });
+}
+
+// --- Inspection
+// -----------------------------------------------------------------------------------
+
+std::vector<View::Cached> View::cached(Kind kind) const {
+  std::vector<Cached> result;
+  if (kind == Kind::kFetch) {
+    for (const Fetch& fetch : fetches_)
+      if (fetch.tag) result.push_back({unpack(fetch.tag, fetch.packed), nullptr});
+    return result;
+  }
+  const Table& table = kind == Kind::kRead ? read : write;
+  const Side& side = kind == Kind::kRead ? read_side_ : write_side_;
+  for (std::size_t i = 0; i < kTlbEntries; ++i)
+    if (table[i].host_page)
+      result.push_back({unpack(table[i].tag, side.packed[i]),
+                        reinterpret_cast<const std::uint8_t*>(table[i].host_page)});
+  return result;
+}
+
+std::string View::check_side(const Table& table, const Side& side, const char* name) {
+  std::vector<bool> listed(kTlbEntries);
+  for (std::size_t i = 0; i < side.used_count; ++i) {
+    if (listed[side.used[i]]) return std::string(name) + ": a slot is listed twice";
+    listed[side.used[i]] = true;
+  }
+  for (std::size_t i = 0; i < kTlbEntries; ++i) {
+    const bool valid = table[i].host_page != 0;
+    if (valid && tlb_index({table[i].tag}) != i) return std::string(name) + ": misplaced tag";
+    if (!valid && table[i].tag != invalid_tag(i)) return std::string(name) + ": half an entry";
+    if (valid && !listed[i]) return std::string(name) + ": an entry that no flush would find";
+    if (listed[i] != ((side.packed[i] & kUsed) != 0)) return std::string(name) + ": lost slot";
+  }
+  return {};
+}
+
+std::string View::check_structure() const {
+  if (std::string text = check_side(read, read_side_, "read"); !text.empty()) return text;
+  if (std::string text = check_side(write, write_side_, "write"); !text.empty()) return text;
+  std::size_t valid_jumps = 0;
+  for (const JumpEntry& entry : jump) valid_jumps += entry.host_code != 0;
+  if (valid_jumps != used_jump_count_) return "jump: an entry that no flush would find";
+  return {};
+}
+
+}  // namespace ringshift::softmmu
