@@ -48,7 +48,7 @@ SegmentRegister null_data_segment(const SegmentRegister& previous, Selector sele
 
 // SDM Vol. 3 "Switching Back to Real-Address Mode": limits are what protected mode left.
 SegmentRegister real_mode_segment(const SegmentRegister& previous, std::uint16_t selector) {
-  constexpr std::uint16_t kKept = 0xf000, kPresentWritableAccessed = 0x93;
+  constexpr std::uint16_t kKept = 0xd000, kPresentWritableAccessed = 0x93;
   return {selector,
           static_cast<std::uint16_t>((previous.attributes & kKept) | kPresentWritableAccessed),
           previous.limit, std::uint64_t{selector} << 4};
