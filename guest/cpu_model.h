@@ -2,13 +2,13 @@
 // Immutable after construction, so any thread may read it. What CPUID hides raises #UD.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
-
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "guest/cpu_state.h"
 
@@ -58,8 +58,8 @@ inline constexpr Feature kAvx512vbmi{7, 0, Feature::kEcx, 1}, kUmip{7, 0, Featur
     kVpclmulqdq{7, 0, Feature::kEcx, 10}, kAvx512vnni{7, 0, Feature::kEcx, 11},
     kAvx512bitalg{7, 0, Feature::kEcx, 12}, kAvx512vpopcntdq{7, 0, Feature::kEcx, 14},
     kRdpid{7, 0, Feature::kEcx, 22};
-inline constexpr Feature kFsrm{7, 0, Feature::kEdx, 4},
-    kAvx512vp2intersect{7, 0, Feature::kEdx, 8}, kSerialize{7, 0, Feature::kEdx, 14},
+inline constexpr Feature kFsrm{7, 0, Feature::kEdx, 4}, kAvx512vp2intersect{7, 0, Feature::kEdx, 8},
+    kSerialize{7, 0, Feature::kEdx, 14}, kArchCapabilities{7, 0, Feature::kEdx, 29},
     kAvxVnni{7, 1, Feature::kEax, 4}, kAvx512bf16{7, 1, Feature::kEax, 5};
 inline constexpr Feature kXsaveopt{0xd, 1, Feature::kEax, 0}, kXsavec{0xd, 1, Feature::kEax, 1},
     kXgetbv1{0xd, 1, Feature::kEax, 2}, kXsaves{0xd, 1, Feature::kEax, 3};
@@ -68,12 +68,68 @@ inline constexpr Feature kLahf{kExt, 0, Feature::kEcx, 0}, kSvm{kExt, 0, Feature
     kLzcnt{kExt, 0, Feature::kEcx, 5}, kSse4a{kExt, 0, Feature::kEcx, 6},
     kPrefetchw{kExt, 0, Feature::kEcx, 8}, kXop{kExt, 0, Feature::kEcx, 11},
     kFma4{kExt, 0, Feature::kEcx, 16}, kTbm{kExt, 0, Feature::kEcx, 21},
-    kSyscall{kExt, 0, Feature::kEdx, 11}, kNx{kExt, 0, Feature::kEdx, 20},
-    kMmxext{kExt, 0, Feature::kEdx, 22}, kFxsrOpt{kExt, 0, Feature::kEdx, 25},
-    kPage1Gb{kExt, 0, Feature::kEdx, 26}, kRdtscp{kExt, 0, Feature::kEdx, 27},
-    kLongMode{kExt, 0, Feature::kEdx, 29}, k3dnowExt{kExt, 0, Feature::kEdx, 30},
-    k3dnow{kExt, 0, Feature::kEdx, 31};
+    kTopoext{kExt, 0, Feature::kEcx, 22}, kSyscall{kExt, 0, Feature::kEdx, 11},
+    kNx{kExt, 0, Feature::kEdx, 20}, kMmxext{kExt, 0, Feature::kEdx, 22},
+    kFxsrOpt{kExt, 0, Feature::kEdx, 25}, kPage1Gb{kExt, 0, Feature::kEdx, 26},
+    kRdtscp{kExt, 0, Feature::kEdx, 27}, kLongMode{kExt, 0, Feature::kEdx, 29},
+    k3dnowExt{kExt, 0, Feature::kEdx, 30}, k3dnow{kExt, 0, Feature::kEdx, 31};
+inline constexpr Feature kInvariantTsc{0x80000007, 0, Feature::kEdx, 8},
+    kWbnoinvd{0x80000008, 0, Feature::kEbx, 9},
+    kNullSelectorClearsBase{0x80000021, 0, Feature::kEax, 6},
+    kSrsoNo{0x80000021, 0, Feature::kEax, 29};
 }  // namespace feature
+
+struct CpuidLeaf {
+  std::uint32_t leaf, subleaf;
+  CpuidResult value;
+};
+
+// The feature bits of one processor: one word for each CPUID register that holds any.
+class FeatureSet {
+ public:
+  constexpr bool has(Feature f) const {
+    const std::size_t i = word_index(f);
+    return i < kWords.size() && (words_[i] >> f.bit & 1);
+  }
+  constexpr void set(Feature f, bool on) {
+    const std::size_t i = word_index(f);
+    if (i >= kWords.size()) return;
+    words_[i] = on ? words_[i] | 1u << f.bit : words_[i] & ~(1u << f.bit);
+  }
+  // The whole register, as a leaf reports it.
+  constexpr std::uint32_t word(std::uint32_t leaf, std::uint32_t subleaf,
+                               Feature::Register reg) const {
+    const std::size_t i = word_index({leaf, subleaf, reg, 0});
+    return i < kWords.size() ? words_[i] : 0;
+  }
+
+ private:
+  struct Word {
+    std::uint32_t leaf;
+    std::uint8_t subleaf;
+    Feature::Register reg;
+  };
+  static constexpr std::array<Word, 12> kWords{{{1, 0, Feature::kEdx},
+                                                {1, 0, Feature::kEcx},
+                                                {7, 0, Feature::kEbx},
+                                                {7, 0, Feature::kEcx},
+                                                {7, 0, Feature::kEdx},
+                                                {7, 1, Feature::kEax},
+                                                {0xd, 1, Feature::kEax},
+                                                {0x80000001, 0, Feature::kEcx},
+                                                {0x80000001, 0, Feature::kEdx},
+                                                {0x80000007, 0, Feature::kEdx},
+                                                {0x80000008, 0, Feature::kEbx},
+                                                {0x80000021, 0, Feature::kEax}}};
+  static constexpr std::size_t word_index(Feature f) {
+    std::size_t i = 0;
+    while (i < kWords.size() &&
+           (kWords[i].leaf != f.leaf || kWords[i].subleaf != f.subleaf || kWords[i].reg != f.reg))
+      ++i;
+    return i;
+  }
+  std::array<std::uint32_t, kWords.size()> words_{};
+};
 
 class CpuModel {
  public:
@@ -85,7 +141,7 @@ class CpuModel {
   // The leaf as the guest sees it now: OSXSAVE, APIC ID and XSAVE sizes follow the state.
   CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuState& state,
                     std::uint32_t apic_id) const;
-  bool has(Feature feature) const;
+  bool has(Feature feature) const { return features_.has(feature); }
 
   std::uint64_t supported_xcr0() const { return supported_xcr0_; }
   unsigned physical_address_bits() const { return physical_address_bits_; }
@@ -97,11 +153,12 @@ class CpuModel {
   std::uint64_t tsc_hz() const { return tsc_hz_; }  // host TSC frequency, measured or read once
 
  private:
-  struct Leaf {
-    std::uint32_t leaf, subleaf;
-    CpuidResult value;
-  };
-  std::vector<Leaf> leaves_;
+  CpuidResult stored(std::uint32_t leaf, std::uint32_t subleaf) const;
+  std::uint32_t xsave_bytes(std::uint64_t components, bool compacted) const;
+
+  std::vector<CpuidLeaf> leaves_;  // sorted by leaf, then subleaf; absent ones read as zero
+  FeatureSet features_;
+  std::uint32_t highest_basic_ = 0, highest_extended_ = 0;
   std::uint64_t supported_xcr0_ = 0, supported_cr4_ = 0, supported_efer_ = 0, tsc_hz_ = 0;
   unsigned physical_address_bits_ = 40;
   bool vendor_is_intel_ = false;

@@ -75,6 +75,8 @@ struct TableRegister {
 
 enum class Activity : std::uint8_t { kRunning, kHalted, kShutdown };
 
+inline constexpr std::size_t kMachineCheckBanks = 10;
+
 struct Msrs {
   std::uint64_t efer = 0;
   std::uint64_t star = 0, lstar = 0, cstar = 0, sfmask = 0;
@@ -92,6 +94,11 @@ struct Msrs {
   std::uint64_t debugctl = 0;
   std::uint64_t xss = 0;
   std::uint64_t mcg_status = 0, mcg_ctl = 0;
+  std::uint64_t hwcr = 1u << 24;  // AMD: TscFreqSel, the TSC counts at the P0 frequency
+  std::uint64_t de_cfg = 2;       // AMD: LFENCE serializes
+  std::uint64_t microcode_revision = 0;
+  // CTL, STATUS, ADDR, MISC of each machine-check bank.
+  std::array<std::array<std::uint64_t, 4>, kMachineCheckBanks> machine_check{};
 };
 
 inline constexpr std::size_t kXsaveBytes = 4096;  // standard format, without AMX tiles

@@ -1,0 +1,43 @@
+// guest/cpu_model_spec.cc - the parser of -cpu's argument.
+#include "guest/cpu_model_spec.h"
+
+namespace ringshift::guest {
+namespace {
+
+std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+
+tl::expected<FeatureRequest, std::string> parse_request(std::string_view item) {
+  std::string_view name = item;
+  bool on = true;
+  if (!item.empty() && (item[0] == '+' || item[0] == '-')) {
+    name = item.substr(1);
+    on = item[0] == '+';
+  } else if (const auto equals = item.find('='); equals != item.npos) {
+    name = item.substr(0, equals);
+    const std::string_view value = item.substr(equals + 1);
+    on = value == "on" || value == "yes" || value == "true";
+    if (!on && value != "off" && value != "no" && value != "false")
+      return tl::unexpected("-cpu: " + quoted(name) + " takes on or off, not " + quoted(value));
+  }
+  const NamedFeature* feature = find_feature(name);
+  if (!feature) return tl::unexpected("-cpu: unknown feature " + quoted(name));
+  return FeatureRequest{feature, on};
+}
+
+}  // namespace
+
+tl::expected<CpuSpec, std::string> parse_cpu_spec(std::string_view spec) {
+  CpuSpec result;
+  std::size_t comma = spec.find(',');
+  result.model = spec.substr(0, comma);
+  while (comma != spec.npos) {
+    const std::size_t start = comma + 1;
+    comma = spec.find(',', start);
+    auto request = parse_request(spec.substr(start, comma == spec.npos ? comma : comma - start));
+    if (!request) return tl::unexpected(request.error());
+    result.requests.push_back(*request);
+  }
+  return result;
+}
+
+}  // namespace ringshift::guest

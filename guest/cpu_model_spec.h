@@ -1,0 +1,25 @@
+// guest/cpu_model_spec.h - parses the argument of -cpu: "name,+feature,-feature,feature=on|off".
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "guest/cpu_model_features.h"
+
+namespace ringshift::guest {
+
+struct FeatureRequest {
+  const NamedFeature* feature;
+  bool on;
+};
+
+struct CpuSpec {
+  std::string model;
+  std::vector<FeatureRequest> requests;  // in the order given
+};
+
+tl::expected<CpuSpec, std::string> parse_cpu_spec(std::string_view spec);
+
+}  // namespace ringshift::guest
