@@ -41,6 +41,7 @@ Mmu::Mmu(guest::PhysicalMemory& memory, guest::CpuState& state, const guest::Cpu
     : memory_(memory),
       state_(state),
       features_(PagingFeatures::of(model)),
+      spaces_(kMaxSpaces),
       maybe_writable_(guest::page_number(memory.ram_bytes())) {
   select_view();
 }
@@ -74,24 +75,19 @@ bool Mmu::select_view() {
 Mmu::Space& Mmu::find_space() {
   const bool pcide = state_.cr4 & cr4::kPcide;
   const unsigned pcid = pcide ? static_cast<unsigned>(state_.cr3 & kPcidMask) : 0;
-  auto found = std::find_if(spaces_.begin(), spaces_.end(),
-                            [pcid](const auto& space) { return space->pcid == pcid; });
-  if (found == spaces_.end()) {
-    if (spaces_.size() < kMaxSpaces) {
-      found = spaces_.insert(spaces_.end(), std::make_unique<Space>());
-    } else {
-      found = std::min_element(spaces_.begin(), spaces_.end(), [](const auto& a, const auto& b) {
-        return a->last_use < b->last_use;
-      });
-      for (auto& old : (*found)->views)
-        if (old) old->flush(false);
-    }
-    (*found)->pcid = pcid;
+  auto space = std::find_if(spaces_.begin(), spaces_.end(),
+                            [pcid](const Space& candidate) { return candidate.pcid == pcid; });
+  if (space == spaces_.end()) {
+    space = std::min_element(spaces_.begin(), spaces_.end(), [](const Space& a, const Space& b) {
+      return a.last_use < b.last_use;
+    });
+    for (auto& view : space->views)
+      if (view) view->flush(false);
+    space->pcid = pcid;
   }
-  Space& space = **found;
-  space.cr3 = state_.cr3;
-  space.last_use = ++clock_;
-  return space;
+  space->cr3 = state_.cr3;
+  space->last_use = ++clock_;
+  return *space;
 }
 
 Mmu::ViewKind Mmu::view_kind(Access access) const {
@@ -223,47 +219,44 @@ Status Mmu::probe(LinearAddress a, std::size_t bytes, Access access) {
 // -------------------------------------------------------------------------------------
 
 template <typename F>
-void Mmu::for_each_view(F action) {
-  for (auto& space : spaces_)
-    for (auto& view : space->views)
+void Mmu::for_each_view(unsigned pcid, F action) {
+  for (Space& space : spaces_) {
+    if (space.pcid == kNoPcid) return;
+    if (pcid != kNoPcid && space.pcid != pcid) continue;
+    for (auto& view : space.views)
       if (view) action(*view);
+  }
 }
 
 void Mmu::flush_all(bool keep_global) {
   ++counters_.full_flushes;
-  for_each_view([keep_global](View& view) { view.flush(keep_global); });
+  for_each_view(kNoPcid, [keep_global](View& view) { view.flush(keep_global); });
 }
 
 void Mmu::flush_pcid(unsigned pcid, bool keep_global) {
   ++counters_.full_flushes;
-  for (auto& space : spaces_)
-    if (space->pcid == pcid)
-      for (auto& view : space->views)
-        if (view) view->flush(keep_global);
+  for_each_view(pcid, [keep_global](View& view) { view.flush(keep_global); });
 }
 
 // A global page is valid in every address space, so it is dropped from every one.
 void Mmu::flush_page(LinearAddress a) {
   ++counters_.page_flushes;
-  for_each_view([a](View& view) { view.flush_page(a); });
+  for_each_view(kNoPcid, [a](View& view) { view.flush_page(a); });
 }
 
 void Mmu::flush_page_pcid(unsigned pcid, LinearAddress a) {
   ++counters_.page_flushes;
-  for (auto& space : spaces_)
-    if (space->pcid == pcid)
-      for (auto& view : space->views)
-        if (view) view->flush_page(a);
+  for_each_view(pcid, [a](View& view) { view.flush_page(a); });
 }
 
 void Mmu::flush_jumps() {
-  for_each_view([](View& view) { view.flush_jumps(); });
+  for_each_view(kNoPcid, [](View& view) { view.flush_jumps(); });
 }
 
 void Mmu::drop_writable(PhysicalAddress page) {
   const std::uint64_t number = memory_.ram_page_number(page);
   if (number == guest::PhysicalMemory::kNoRam || !maybe_writable_[number]) return;
-  for_each_view([page](View& view) { view.drop_writable(page); });
+  for_each_view(kNoPcid, [page](View& view) { view.drop_writable(page); });
   maybe_writable_[number] = false;
 }
 

@@ -81,10 +81,12 @@ class Mmu {
  private:
   // With SMAP, pages of the user can be reached by the supervisor while EFLAGS.AC is set: what is
   // cached then has a view of its own, and the plain supervisor view never holds such a page.
+  static constexpr unsigned kNoPcid = ~0u;
   enum ViewKind : unsigned { kUserView, kSupervisorView, kSupervisorAcView };
-  // One address space. Views are made when first used.
+  // One address space. Views are made when first used; the spaces themselves exist from the start,
+  // because the heap's code may use the SIMD registers that hold guest state.
   struct Space {
-    unsigned pcid = 0;
+    unsigned pcid = kNoPcid;
     std::uint64_t cr3 = 0;  // when last selected
     std::uint64_t last_use = 0;
     std::array<std::unique_ptr<View>, 3> views;
@@ -105,7 +107,7 @@ class Mmu {
   View& view(ViewKind kind);
   Space& find_space();
   template <typename F>
-  void for_each_view(F action);
+  void for_each_view(unsigned pcid, F action);  // kNoPcid: of every space
   guest::Checked<Translation> walk_counted(guest::LinearAddress a, Access access);
   std::uint8_t* fill(View& view, guest::LinearAddress a, Access access,
                      const Translation& translation);
@@ -122,7 +124,7 @@ class Mmu {
   Space* space_ = nullptr;
   std::uint64_t mode_ = 0, cr3_ = 0;  // what current_ was selected for
   std::uint64_t clock_ = 0;           // of Space::last_use
-  std::vector<std::unique_ptr<Space>> spaces_;
+  std::vector<Space> spaces_;         // used ones first
   std::vector<bool> maybe_writable_;  // RAM pages that some view may hold writable
   MmuCounters counters_;
 };

@@ -58,10 +58,10 @@ std::string Mmu::check_view(const Space& space, ViewKind kind) {
 }
 
 std::string Mmu::check_invariants() {
-  for (const auto& space : spaces_)
-    for (unsigned kind = 0; kind < space->views.size(); ++kind)
-      if (space->views[kind])
-        if (std::string text = check_view(*space, static_cast<ViewKind>(kind)); !text.empty())
+  for (const Space& space : spaces_)
+    for (unsigned kind = 0; kind < space.views.size(); ++kind)
+      if (space.views[kind])
+        if (std::string text = check_view(space, static_cast<ViewKind>(kind)); !text.empty())
           return text;
   return {};
 }
