@@ -99,18 +99,17 @@ std::optional<unsigned> Pic8259::begin_service() {
   return pin;
 }
 
-std::uint32_t Pic8259::port_read(std::uint16_t offset, unsigned) {
+std::uint8_t Pic8259::read_byte(std::uint16_t offset) {
   if (poll_) {
     poll_ = false;
     const auto pin = begin_service();
-    return pin ? 0x80 | *pin : 0;
+    return static_cast<std::uint8_t>(pin ? 0x80 | *pin : 0);
   }
   if (offset & 1) return imr_;
   return read_isr_ ? isr_ : irr_;
 }
 
-void Pic8259::port_write(std::uint16_t offset, unsigned, std::uint32_t wide) {
-  const auto value = static_cast<std::uint8_t>(wide);
+void Pic8259::write_byte(std::uint16_t offset, std::uint8_t value) {
   if (!(offset & 1)) {
     if (value & icw1::kMarker) {
       write_icw1(value);
@@ -222,12 +221,12 @@ std::uint8_t PicPair::acknowledge() {
   return static_cast<std::uint8_t>(slave_.vector_base() | slave_pin);
 }
 
-std::uint32_t PicPair::ElcrPorts::port_read(std::uint16_t offset, unsigned) {
+std::uint8_t PicPair::ElcrPorts::read_byte(std::uint16_t offset) {
   return offset & 1 ? slave_.elcr() : master_.elcr();
 }
 
-void PicPair::ElcrPorts::port_write(std::uint16_t offset, unsigned, std::uint32_t value) {
-  (offset & 1 ? slave_ : master_).set_elcr(static_cast<std::uint8_t>(value));
+void PicPair::ElcrPorts::write_byte(std::uint16_t offset, std::uint8_t value) {
+  (offset & 1 ? slave_ : master_).set_elcr(value);
 }
 
 }  // namespace ringshift::devices

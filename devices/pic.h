@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "devices/byte_ports.h"
 #include "devices/device.h"
 
 namespace ringshift::devices {
@@ -18,7 +19,7 @@ class ExternalInterruptSource {
 };
 
 // One chip. Intel 8259A data sheet.
-class Pic8259 final : public PortHandler {
+class Pic8259 final : public BytePorts {
  public:
   enum class Role { kMaster, kSlave };
   // `elcr_mask`: inputs whose trigger mode the ELCR may change.
@@ -30,13 +31,13 @@ class Pic8259 final : public PortHandler {
   std::optional<unsigned> begin_service();
   std::uint8_t vector_base() const { return vector_base_; }
 
-  std::uint32_t port_read(std::uint16_t offset, unsigned size) override;
-  void port_write(std::uint16_t offset, unsigned size, std::uint32_t value) override;
-
   std::uint8_t elcr() const { return elcr_; }
   void set_elcr(std::uint8_t value);
 
  private:
+  std::uint8_t read_byte(std::uint16_t offset) override;
+  void write_byte(std::uint16_t offset, std::uint8_t value) override;
+
   enum class Expects { kOperation, kIcw2, kIcw3, kIcw4 };
 
   std::optional<unsigned> requested() const;
@@ -91,13 +92,13 @@ class PicPair final : public ExternalInterruptSource {
     Pic8259* chip_ = nullptr;
     unsigned pin_ = 0;
   };
-  class ElcrPorts final : public PortHandler {
+  class ElcrPorts final : public BytePorts {
    public:
     ElcrPorts(Pic8259& master, Pic8259& slave) : master_(master), slave_(slave) {}
-    std::uint32_t port_read(std::uint16_t offset, unsigned size) override;
-    void port_write(std::uint16_t offset, unsigned size, std::uint32_t value) override;
 
    private:
+    std::uint8_t read_byte(std::uint16_t offset) override;
+    void write_byte(std::uint16_t offset, std::uint8_t value) override;
     Pic8259& master_;
     Pic8259& slave_;
   };

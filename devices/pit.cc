@@ -28,13 +28,12 @@ Pit::Pit(TimerService& timers, Line& irq0) : clock_(timers.clock()), irq0_(irq0)
 
 bool Pit::refresh_toggle() const { return now() / kRefreshTicks & 1; }
 
-std::uint32_t Pit::port_read(std::uint16_t offset, unsigned) {
+std::uint8_t Pit::read_byte(std::uint16_t offset) {
   if (offset >= kControlOffset) return 0xff;  // the control word cannot be read
   return channels_[offset].read_data(now());
 }
 
-void Pit::port_write(std::uint16_t offset, unsigned, std::uint32_t wide) {
-  const auto value = static_cast<std::uint8_t>(wide);
+void Pit::write_byte(std::uint16_t offset, std::uint8_t value) {
   const unsigned channel = offset < kControlOffset ? offset : value >> 6;
   if (channel == kReadBack) return read_back(value);
   const bool latch = offset >= kControlOffset && (value & 0x30) == 0;
@@ -95,13 +94,13 @@ void Pit::arm() {
   }
 }
 
-std::uint32_t SystemControlPort::port_read(std::uint16_t, unsigned) {
-  return static_cast<std::uint32_t>((pit_.gate2() ? port61::kGate2 : 0) | kept_ |
-                                    (pit_.refresh_toggle() ? port61::kRefresh : 0) |
-                                    (pit_.output2() ? port61::kOut2 : 0));
+std::uint8_t SystemControlPort::read_byte(std::uint16_t) {
+  return static_cast<std::uint8_t>((pit_.gate2() ? port61::kGate2 : 0) | kept_ |
+                                   (pit_.refresh_toggle() ? port61::kRefresh : 0) |
+                                   (pit_.output2() ? port61::kOut2 : 0));
 }
 
-void SystemControlPort::port_write(std::uint16_t, unsigned, std::uint32_t value) {
+void SystemControlPort::write_byte(std::uint16_t, std::uint8_t value) {
   kept_ = value & port61::kKept;
   pit_.set_gate2(value & port61::kGate2);
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "devices/byte_ports.h"
 #include "devices/device.h"
 #include "devices/periodic_ticks.h"
 #include "devices/pit_channel.h"
@@ -17,12 +18,9 @@ namespace ringshift::devices {
 
 inline constexpr TickRate kPitRate{1'193'182};  // 14.31818 MHz / 12
 
-class Pit final : public PortHandler {
+class Pit final : public BytePorts {
  public:
   Pit(TimerService& timers, Line& irq0);
-
-  std::uint32_t port_read(std::uint16_t offset, unsigned size) override;
-  void port_write(std::uint16_t offset, unsigned size, std::uint32_t value) override;
 
   // For port 61H.
   void set_gate2(bool level) { channels_[2].set_gate(level, now()); }
@@ -31,6 +29,8 @@ class Pit final : public PortHandler {
   bool refresh_toggle() const;
 
  private:
+  std::uint8_t read_byte(std::uint16_t offset) override;
+  void write_byte(std::uint16_t offset, std::uint8_t value) override;
   std::int64_t now() const { return kPitRate.ticks_at(clock_.now_ns()); }
   void write_control(std::uint8_t control);
   void read_back(std::uint8_t command);
@@ -49,15 +49,16 @@ class Pit final : public PortHandler {
 
 // Port 61H: speaker gate and data, refresh toggle, OUT2. The NMI sources that it also reports
 // (parity, channel check) never happen here; their enable bits are kept.
-class SystemControlPort final : public PortHandler {
+class SystemControlPort final : public BytePorts {
  public:
   explicit SystemControlPort(Pit& pit) : pit_(pit) {}
 
-  std::uint32_t port_read(std::uint16_t offset, unsigned size) override;
-  void port_write(std::uint16_t offset, unsigned size, std::uint32_t value) override;
   bool speaker_data() const;
 
  private:
+  std::uint8_t read_byte(std::uint16_t offset) override;
+  void write_byte(std::uint16_t offset, std::uint8_t value) override;
+
   Pit& pit_;
   std::uint8_t kept_ = 0;  // bits 3:1
 };
