@@ -1,0 +1,14 @@
+// translator/callouts/legacy_misc.h - BOUND, XLAT, and the two wide compare-and-exchange
+// instructions.
+#pragma once
+
+#include "translator/core.h"
+
+namespace ringshift::translator {
+
+Result check_bound(Core& core, const Operation& op);
+Result translate_byte(Core& core, const Operation& op);
+Result compare_exchange_8_bytes(Core& core, const Operation& op);
+Result compare_exchange_16_bytes(Core& core, const Operation& op);
+
+}  // namespace ringshift::translator
