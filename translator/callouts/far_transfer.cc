@@ -133,7 +133,7 @@ Result return_outer(Core& core, const Operation& op, Stack& stack, const CodeTar
   RS_ASSIGN(ss, check_return_stack(core, {static_cast<std::uint16_t>(selector)}, target));
   RS_CHECK(check_instruction_pointer(core, target.cs, target.rip, 0));
   const unsigned width = stack_width(core, target.cs, ss);
-  const std::uint64_t outer = merge_stack_pointer(s.reg(Gpr::kRsp), pointer, width);
+  const std::uint64_t outer = merge_stack_pointer(s.reg(Gpr::kRsp) & 0xffffffff, pointer, width);
   s.segment(Seg::kSs) = ss;
   s.reg(Gpr::kRsp) = merge_stack_pointer(outer, outer + (op.immediate & 0xffff), width);
   enter_code(core, target);
