@@ -1,0 +1,28 @@
+// runtime/probe.h - what this host offers to run guests with: the answer of `ringshift probe`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ringshift::runtime {
+
+struct HostReport {
+  std::string vendor, brand, kernel;
+  std::vector<std::string> missing_baseline;  // of x86-64-v2
+  bool fsgsbase = false;                      // usable from user space (AT_HWCAP2)
+  std::vector<std::string> extensions;        // beyond the baseline, in use by guests when present
+  std::string kvm;                            // "" when /dev/kvm opens, else why not
+  bool vmx = false, ept = false, svm = false, npt = false;
+  bool hypervisor = false;  // this host is itself a guest
+
+  bool translation_works() const { return missing_baseline.empty() && fsgsbase; }
+  bool kvm_is_hardware() const { return kvm.empty() && ((vmx && ept) || (svm && npt)); }
+};
+
+HostReport probe_host();
+// One line for the user when translated code cannot run here.
+std::string missing_for_translation(const HostReport& report);
+std::string to_text(const HostReport& report);
+std::string to_json(const HostReport& report);
+
+}  // namespace ringshift::runtime

@@ -1,0 +1,282 @@
+// runtime/run_option_rows.cc - the table of `ringshift run`'s options: one row says all about one.
+#include "runtime/run_option_rows.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "runtime/device_options.h"
+#include "runtime/option_values.h"
+
+namespace ringshift::runtime {
+namespace {
+
+constexpr std::uint64_t kMiB = 1u << 20;
+constexpr std::uint64_t kMostRam = std::uint64_t{1} << 39;
+
+auto failed(std::string why) { return tl::unexpected(std::move(why)); }
+
+OptionStatus set_memory(RunDraft& draft, const std::string& value) {
+  KeyValues words(value, true);
+  const auto text = words.name().empty() ? words.take("size") : words.name();
+  if (auto rest = words.finish(); !rest) return rest;
+  const auto bytes = parse_size(text.value_or(""), kMiB);
+  if (!bytes) return failed("not a memory size (512, 512M, 2G)");
+  if (*bytes < kMiB) return failed("a guest needs at least 1M");
+  if (*bytes > kMostRam) return failed("at most 512G");
+  draft.options.ram_bytes = (*bytes + 4095) & ~std::uint64_t{4095};
+  return {};
+}
+
+OptionStatus set_smp(RunDraft&, const std::string& value) {
+  KeyValues words(value, true);
+  const auto is_one = [](const std::optional<std::string>& text) {
+    return !text || parse_number(*text) == 1;
+  };
+  const auto count = words.name().empty() ? words.take("cpus") : words.name();
+  bool one = is_one(count);
+  for (const auto* part : {"sockets", "dies", "cores", "threads", "maxcpus"})
+    one = is_one(words.take(part)) && one;
+  if (auto rest = words.finish(); !rest) return rest;
+  if (!one) return failed("only one processor is supported so far");
+  return {};
+}
+
+OptionStatus set_accelerator(RunDraft& draft, const std::string& value) {
+  KeyValues words(value, true);
+  const auto name = words.name().empty() ? words.take("accel").value_or("") : words.name();
+  if (name == "kvm") return failed("the KVM accelerator is not built yet; use bt or auto");
+  if (name == "tcg") return failed("tcg is QEMU's translator; this one is called bt");
+  if (name != "bt" && name != "auto") return failed("accelerators are auto and bt");
+  draft.options.accelerator_is_auto = name == "auto";
+  auto& translator = draft.options.translator;
+  if (const auto cache = words.take("cache")) {
+    translator.cache_bytes = parse_size(*cache, kMiB);
+    if (!translator.cache_bytes || *translator.cache_bytes < kMiB)
+      return failed("cache= needs a size of at least 1M");
+  }
+  if (const auto chain = words.take("chain")) {
+    if (*chain != "on" && *chain != "off") return failed("chain= is on or off");
+    translator.chain = *chain == "on";
+  }
+  if (const auto block = words.take("block")) {
+    translator.block_instructions = parse_number(*block);
+    if (translator.block_instructions.value_or(0) == 0)
+      return failed("block= needs a number of instructions, 1 or more");
+  }
+  return words.finish();
+}
+
+OptionStatus set_machine(RunDraft& draft, const std::string& value) {
+  KeyValues words(value, true);
+  auto name = words.name();
+  if (name.empty()) name = words.take("type").value_or("pc");
+  if (name != "pc" && !name.starts_with("pc-i440fx"))
+    return failed(fmt::format("there is no machine '{}', only pc", name));
+  if (const auto accelerator = words.take("accel")) {
+    if (auto set = set_accelerator(draft, *accelerator); !set) return set;
+  }
+  // Asking for what is the case anyway is no error.
+  for (const auto& [key, only] : {std::pair{"usb", "off"},
+                                  {"vmport", "off"},
+                                  {"graphics", "off"},
+                                  {"acpi", "on"},
+                                  {"hpet", "on"},
+                                  {"pit", "on"},
+                                  {"pic", "on"}}) {
+    const auto setting = words.take(key);
+    if (setting && *setting != only) return failed(fmt::format("{} is always {} here", key, only));
+  }
+  return words.finish();
+}
+
+OptionStatus add_serial(RunDraft& draft, const std::string& value) {
+  auto spec = parse_backend(value);
+  if (!spec) return failed(spec.error());
+  if (draft.options.serial.size() == 4) return failed("there are four serial ports");
+  draft.options.serial.push_back(*spec);
+  return {};
+}
+
+OptionStatus set_debug_console(RunDraft& draft, const std::string& value) {
+  auto spec = parse_backend(value);
+  if (!spec) return failed(spec.error());
+  draft.options.debug_console = *spec;
+  return {};
+}
+
+OptionStatus set_rtc(RunDraft& draft, const std::string& value) {
+  KeyValues words(value, false);
+  const auto base = words.take("base").value_or("utc");
+  const auto clock = words.take("clock").value_or("host");
+  if (base != "utc" && base != "localtime") return failed("base= is utc or localtime");
+  if (clock != "host") return failed("only clock=host is supported");
+  draft.options.rtc_base = base == "utc" ? RtcBase::kUtc : RtcBase::kLocalTime;
+  return words.finish();
+}
+
+OptionStatus set_log(RunDraft& draft, const std::string& value) {
+  auto& log = draft.options.log;
+  struct Item {
+    std::string_view name;
+    bool* on;
+  };
+  const std::array items{Item{"in_asm", &log.in_asm},  Item{"out_asm", &log.out_asm},
+                         Item{"int", &log.interrupts}, Item{"exec", &log.exec},
+                         Item{"mmu", &log.mmu},        Item{"guest_errors", &log.guest_errors},
+                         Item{"stats", &log.stats}};
+  for (const auto& word : split_commas(value)) {
+    const auto item = std::find_if(items.begin(), items.end(),
+                                   [&](const Item& candidate) { return candidate.name == word; });
+    if (item == items.end()) {
+      return failed(fmt::format(
+          "'{}' is not one of in_asm, out_asm, int, exec, mmu, guest_errors, stats", word));
+    }
+    *item->on = true;
+  }
+  return {};
+}
+
+OptionStatus add_fw_cfg(RunDraft& draft, const std::string& value) {
+  FwCfgFile entry;
+  KeyValues words(value, false);
+  entry.name = words.take("name").value_or("");
+  entry.file = words.take("file").value_or("");
+  entry.text = words.take("string").value_or("");
+  if (entry.name.empty()) return failed("name= is missing");
+  if (entry.file.empty() == entry.text.empty()) return failed("give either file= or string=");
+  draft.options.fw_cfg.push_back(entry);
+  return words.finish();
+}
+
+// An option whose only accepted argument asks for what is the case anyway.
+template <char const* const& kOnly>
+OptionStatus only(RunDraft&, const std::string& value) {
+  if (value == kOnly) return {};
+  return failed(fmt::format("only '{}' is supported", kOnly));
+}
+constexpr const char* kNone = "none";
+
+OptionStatus set_monitor(RunDraft&, const std::string& value) {
+  if (value == "none" || value == "null") return {};
+  return failed("there is no monitor yet; only 'none' is supported");
+}
+
+constexpr std::array kRows = std::to_array<OptionRow>({
+    {"kernel", "FILE",
+     "Linux bzImage, multiboot 1 kernel (ELF or not), or ELF file with a PVH entry",
+     [](RunDraft& d, const std::string& v) -> OptionStatus {
+       if (v.empty()) return failed("the file's name is empty");
+       d.options.kernel = v;
+       return {};
+     }},
+    {"initrd", "FILE", "initial RAM disk; for multiboot: modules \"file args,file args\"",
+     [](RunDraft& d, const std::string& v) -> OptionStatus {
+       d.options.initrd = v;
+       return {};
+     }},
+    {"append", "TEXT", "kernel command line",
+     [](RunDraft& d, const std::string& v) -> OptionStatus {
+       d.options.append = v;
+       return {};
+     }},
+    {"m", "SIZE", "guest memory in MiB, or with a suffix K, M, G, T (default 128)", set_memory},
+    {"smp", "N", "processors: 1 for now", set_smp},
+    {"cpu", "MODEL[,+F,-F]", "processor model: max (default), host, qemu64, ...",
+     [](RunDraft& d, const std::string& v) -> OptionStatus {
+       d.options.cpu = v;
+       return {};
+     }},
+    {"accel", "NAME", "auto (default) or bt[,cache=SIZE][,chain=on|off][,block=N]",
+     set_accelerator},
+    {"machine", "pc[,accel=NAME]", "machine type: pc (i440FX, PIIX)", set_machine},
+    {"M", "pc", "", set_machine},
+    {"nographic", "", "no display; COM1 is this terminal, with Ctrl-A keys (the default)",
+     [](RunDraft& d, const std::string&) -> OptionStatus {
+       d.nographic = true;
+       return {};
+     }},
+    {"serial", "DEV",
+     "next of COM1 to COM4: stdio, mon:stdio, file:PATH, pty,\n"
+     "unix:PATH[,server][,nowait], null, none",
+     add_serial},
+    {"debugcon", "DEV", "debug console on port 0xe9: same devices as -serial", set_debug_console},
+    {"device", "NAME[,K=V]",
+     "isa-debug-exit,iobase=P,iosize=N: a write of v ends the run with (v << 1) | 1\n"
+     "pc-testdev, pci-testdev: QEMU's test devices\n"
+     "loader,file=F,addr=A[,mode=real16|protected32|long64][,entry=E]: raw bytes at A;\n"
+     "with a mode the processor starts there",
+     [](RunDraft& d, const std::string& v) { return add_device(d.options, v); }},
+    {"fw_cfg", "name=N,file=F", "add a file (or string=TEXT) to the firmware configuration device",
+     add_fw_cfg},
+    {"rtc", "base=utc|localtime", "what the CMOS clock shows (default utc)", set_rtc},
+    {"no-reboot", "", "exit instead of restarting the guest",
+     [](RunDraft& d, const std::string&) -> OptionStatus {
+       d.options.no_reboot = true;
+       return {};
+     }},
+    {"no-shutdown", "", "stay after the guest powered off, until Ctrl-A x or a signal",
+     [](RunDraft& d, const std::string&) -> OptionStatus {
+       d.options.no_shutdown = true;
+       return {};
+     }},
+    {"S", "", "start paused; Ctrl-A p continues",
+     [](RunDraft& d, const std::string&) -> OptionStatus {
+       d.options.start_paused = true;
+       return {};
+     }},
+    {"d", "ITEMS", "log, comma separated: in_asm,out_asm,int,exec,mmu,guest_errors,stats", set_log},
+    {"D", "FILE", "where -d logs to (default standard error)",
+     [](RunDraft& d, const std::string& v) -> OptionStatus {
+       if (v.empty()) return failed("the file's name is empty");
+       d.options.log.file = v;
+       return {};
+     }},
+    {"v", "", "say on standard error what was chosen and why",
+     [](RunDraft& d, const std::string&) -> OptionStatus {
+       d.options.verbose = true;
+       return {};
+     }},
+    {"display", "none", "no display (there is none yet); without -serial, COM1 goes nowhere",
+     [](RunDraft& d, const std::string& v) -> OptionStatus {
+       d.display_none = true;
+       return only<kNone>(d, v);
+     }},
+    {"nodefaults", "", "no serial port unless one is named",
+     [](RunDraft& d, const std::string&) -> OptionStatus {
+       d.no_defaults = true;
+       return {};
+     }},
+    {"name", "TEXT", "", [](RunDraft&, const std::string&) -> OptionStatus { return {}; }},
+    {"no-user-config", "", "", [](RunDraft&, const std::string&) -> OptionStatus { return {}; }},
+    {"monitor", "none", "", set_monitor},
+    {"vga", "none", "", only<kNone>},
+    {"vnc", "none", "", only<kNone>},
+    {"net", "none", "", only<kNone>},
+    {"nic", "none", "", only<kNone>},
+    {"parallel", "none", "", only<kNone>},
+});
+
+constexpr auto kElsewhere = std::to_array<std::string_view>(
+    {"bios",       "boot",        "drive",      "cdrom",       "hda",      "hdb",
+     "hdc",        "hdd",         "fda",        "fdb",         "netdev",   "usb",
+     "usbdevice",  "gdb",         "s",          "qmp",         "chardev",  "mon",
+     "object",     "numa",        "snapshot",   "loadvm",      "icount",   "enable-kvm",
+     "daemonize",  "pidfile",     "smbios",     "acpitable",   "no-acpi",  "no-hpet",
+     "global",     "audiodev",    "spice",      "k",           "uuid",     "dtb",
+     "pflash",     "mtdblock",    "sd",         "blockdev",    "watchdog", "incoming",
+     "trace",      "sandbox",     "option-rom", "virtfs",      "fsdev",    "tpmdev",
+     "curses",     "full-screen", "readconfig", "writeconfig", "mem-path", "mem-prealloc",
+     "singlestep", "runas",       "chroot",     "dfilter",     "seed",     "action",
+     "overcommit", "cpu-pm",      "shim"});
+
+}  // namespace
+
+std::span<const OptionRow> run_option_rows() { return kRows; }
+
+bool is_known_elsewhere(std::string_view name) {
+  return std::find(kElsewhere.begin(), kElsewhere.end(), name) != kElsewhere.end();
+}
+
+}  // namespace ringshift::runtime
