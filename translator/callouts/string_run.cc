@@ -29,16 +29,17 @@ guest::Checked<std::uint8_t*> StringRun::resolve(guest::Seg segment, Gpr pointer
   if (n == 0) return nullptr;
   if (checks_alignment() && linear.value % element_ != 0) return nullptr;
 
-  const std::uint64_t bytes = n * element_;
-  const std::uint64_t span_below = backward_ ? bytes - element_ : 0;
   // In 64-bit code a page is canonical or not as a whole; elsewhere the run may cross the limit.
-  if (n > 1 && !core_.state.in_64bit_code() &&
-      !linear_address(core_, segment, first - span_below, bytes, write)) {
-    elements = 1;
-    return nullptr;
+  if (n > 1 && !core_.state.in_64bit_code()) {
+    const std::uint64_t bytes = n * element_;
+    const std::uint64_t lowest = backward_ ? first - (bytes - element_) : first;
+    if (!linear_address(core_, segment, lowest, bytes, write)) {
+      elements = 1;
+      return nullptr;
+    }
   }
-  RS_ASSIGN(host, host_run(core_, {linear.value - span_below}, bytes, write));
-  return host ? host + span_below : nullptr;
+  // Asked for the first element, so that a fault names its address; the rest is in the same page.
+  return host_run(core_, linear, element_, write);
 }
 
 void StringRun::advance(Gpr pointer, std::uint64_t elements) {
