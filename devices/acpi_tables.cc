@@ -64,12 +64,12 @@ void put_port(Bytes& out, std::uint16_t port, unsigned bytes) {
 
 // "Firmware ACPI Control Structure": no checksum, no OEM fields.
 Bytes build_facs() {
+  constexpr std::size_t kBytes = 64, kVersionAt = 32;
   Bytes out;
   put(out, "FACS", 4);
-  put(out, 64, 4);
-  put(out, 0, 24);  // hardware signature, waking vector, global lock, flags, 64-bit vector
-  out.push_back(1);
-  out.resize(64);
+  put(out, kBytes, 4);
+  out.resize(kBytes);  // no waking vector, global lock free, no flags
+  out[kVersionAt] = 1;
   return out;
 }
 

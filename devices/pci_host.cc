@@ -130,7 +130,8 @@ std::optional<PciWindow> PciHost::find_memory(std::uint64_t address) const {
 std::uint32_t PciHost::Ports::port_read(std::uint16_t port, unsigned size) {
   const auto window = host_.find_ports(port);
   if (window && window->contains(std::uint64_t{port} + size - 1))
-    return window->ports->port_read(static_cast<std::uint16_t>(port - window->base), size);
+    return window->ports->port_read(static_cast<std::uint16_t>(port - window->base), size) &
+           static_cast<std::uint32_t>(all_ones(size));
   if (size == 1) return 0xff;
   std::uint32_t value = 0;
   for (unsigned i = 0; i < size; ++i)
@@ -153,7 +154,7 @@ std::uint64_t PciHost::Memory::mmio_read(std::uint64_t offset, unsigned size) {
   const std::uint64_t address = kHoleBase + offset;
   const auto window = host_.find_memory(address);
   if (window && window->contains(address + size - 1))
-    return window->memory->mmio_read(address - window->base, size);
+    return window->memory->mmio_read(address - window->base, size) & all_ones(size);
   if (size == 1) return 0xff;
   std::uint64_t value = 0;
   for (unsigned i = 0; i < size; ++i) value |= mmio_read(offset + i, 1) << (8 * i);

@@ -130,6 +130,7 @@ void Ps2Mouse::command(std::uint8_t byte) {
     case kEnable:
     case kDisable:
       reporting_ = byte == kEnable;
+      dx_ = dy_ = wheel_ = 0;
       break;
     case kDefaults:
       set_defaults();
