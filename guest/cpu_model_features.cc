@@ -177,15 +177,19 @@ constexpr auto kNames = std::to_array<NamedFeature>({
 
     {"invtsc", "nonstop-tsc", f::kInvariantTsc, kRingshift},
     {"clzero", "", {0x80000008, 0, Feature::kEbx, 0}, kNobody},
-    {"xsaveerptr", "", {0x80000008, 0, Feature::kEbx, 2}, kHost},
+    // FXSAVE and XSAVE always write the error pointers, as zeros.
+    {"xsaveerptr", "", {0x80000008, 0, Feature::kEbx, 2}, kRingshift},
     {"rdpru", "", {0x80000008, 0, Feature::kEbx, 4}, kNobody},
     {"wbnoinvd", "", f::kWbnoinvd, kOption},
     {"ibpb", "", {0x80000008, 0, Feature::kEbx, 12}, kNobody},
     {"amd-ssbd", "", {0x80000008, 0, Feature::kEbx, 24}, kNobody},
     {"no-nested-data-bp", "", amd21(0), kHost},
     {"lfence-always-serializing", "", amd21(2), kHost},
+    // A null selector clears the segment's base and limit, whatever the host's silicon does.
     {"null-sel-clr-base", "", f::kNullSelectorClearsBase, kRingshift},
     {"auto-ibrs", "", amd21(8), kNobody},
+    // The guest's RET never runs on the host as a RET of its privilege, so what the guest would do
+    // about return prediction has no effect: asking it to would only cost time.
     {"srso-no", "", f::kSrsoNo, kRingshift},
 });
 

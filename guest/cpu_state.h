@@ -96,7 +96,6 @@ struct Msrs {
   std::uint64_t mcg_status = 0, mcg_ctl = 0;
   std::uint64_t hwcr = 1u << 24;  // AMD: TscFreqSel, the TSC counts at the P0 frequency
   std::uint64_t de_cfg = 2;       // AMD: LFENCE serializes
-  std::uint64_t microcode_revision = 0;
   // CTL, STATUS, ADDR, MISC of each machine-check bank.
   std::array<std::array<std::uint64_t, 4>, kMachineCheckBanks> machine_check{};
 };
