@@ -92,7 +92,7 @@ constexpr auto kNames = std::to_array<NamedFeature>({
     {"erms", "", f::kErms, kHost},
     {"invpcid", "", f::kInvpcid, kRingshift},
     {"rtm", "", ebx7(11), kNobody},
-    {"zero-fcs-fds", "", ebx7(13), kHost},
+    {"zero-fcs-fds", "", ebx7(13), kRingshift},
     {"mpx", "", ebx7(14), kNobody},
     {"avx512f", "", f::kAvx512f, kHost},
     {"avx512dq", "", f::kAvx512dq, kHost},
