@@ -195,6 +195,11 @@ void Mmu::copy_in(const Place& place, std::span<const std::uint8_t> in) {
 Status Mmu::read(LinearAddress a, std::span<std::uint8_t> out, Access access) {
   ++counters_.slow_reads;
   access.kind = AccessKind::kRead;
+  if (guest::page_offset(a.value) + out.size() <= guest::kPageBytes)
+    if (const std::uint8_t* host = view(view_kind(access)).find_read(a)) {
+      guest::copy_bytes(out.data(), host, out.size());
+      return {};
+    }
   RS_ASSIGN(parts, locate_parts(a, out.size(), access));
   copy_out(parts.first, out.first(parts.first_bytes));
   if (parts.first_bytes < out.size()) copy_out(parts.second, out.subspan(parts.first_bytes));
@@ -204,6 +209,11 @@ Status Mmu::read(LinearAddress a, std::span<std::uint8_t> out, Access access) {
 Status Mmu::write(LinearAddress a, std::span<const std::uint8_t> in, Access access) {
   ++counters_.slow_writes;
   access.kind = AccessKind::kWrite;
+  if (guest::page_offset(a.value) + in.size() <= guest::kPageBytes)
+    if (std::uint8_t* host = view(view_kind(access)).find_write(a)) {
+      guest::copy_bytes(host, in.data(), in.size());
+      return {};
+    }
   RS_ASSIGN(parts, locate_parts(a, in.size(), access));
   copy_in(parts.first, in.first(parts.first_bytes));
   if (parts.first_bytes < in.size()) copy_in(parts.second, in.subspan(parts.first_bytes));

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -65,6 +66,8 @@ class alignas(4096) View {
   std::array<TlbEntry, kTlbEntries> read;
   std::array<TlbEntry, kTlbEntries> write;
   std::array<JumpEntry, kJumpEntries> jump;
+  // The mode that the jump cache was filled in; the engine flushes it when another one begins.
+  std::uint64_t jump_mode = 0;
 
   static std::size_t tlb_index(guest::LinearAddress a) { return (a.value >> 12) % kTlbEntries; }
   static std::size_t jump_index(std::uint64_t rip) { return rip % kJumpEntries; }
@@ -108,11 +111,17 @@ class alignas(4096) View {
   template <std::size_t kBits>
   class Filter {
    public:
-    void add(std::uint64_t key) { words_[key % kBits / 64] |= std::uint64_t{1} << (key % 64); }
-    bool may_hold(std::uint64_t key) const { return (words_[key % kBits / 64] >> (key % 64)) & 1; }
+    void add(std::uint64_t key) { words_[hash(key) / 64] |= bit(key); }
+    bool may_hold(std::uint64_t key) const { return words_[hash(key) / 64] & bit(key); }
     void clear();
 
    private:
+    static_assert(std::has_single_bit(kBits));
+    // Addresses are round numbers: their low bits alone would all fall together.
+    static std::size_t hash(std::uint64_t key) {
+      return (key * 0x9e3779b97f4a7c15) >> (64 - std::countr_zero(kBits));
+    }
+    static std::uint64_t bit(std::uint64_t key) { return std::uint64_t{1} << (hash(key) % 64); }
     std::array<std::uint64_t, kBits / 64> words_;
   };
 
