@@ -25,6 +25,8 @@ struct FaultPoint {
   std::uint32_t access_end = 0;   // memory accesses: host offset just past the accessing code
   std::uint16_t guest_offset = 0;  // of the instruction, from the start of the block
   std::uint8_t guest_length = 0;
+  bool reads_memory = false;   // a write access that also reads: the slow path fetches first
+  bool stack_segment = false;  // addressing faults are #SS
 };
 
 struct Block;

@@ -117,6 +117,9 @@ class PhysicalMemory {
   bool compare_exchange(PhysicalAddress address, unsigned size, std::uint64_t expected,
                         std::uint64_t desired);
 
+  // Called before each device access, on the accessing thread (a vCPU puts its SIMD state away).
+  void set_mmio_prologue(void (*prologue)()) { mmio_prologue_ = prologue; }
+
   // Watched pages: writes through this class report to the observer, and no fast path may hold a
   // writable mapping. Only RAM can be watched; nothing else changes by a guest write.
   void set_observer(WriteObserver* observer) { observer_ = observer; }
@@ -160,6 +163,7 @@ class PhysicalMemory {
   int memfd_ = -1;
   std::uint8_t* host_ = nullptr;
   std::uint64_t ram_bytes_ = 0, low_bytes_ = 0;
+  void (*mmio_prologue_)() = nullptr;
   std::vector<MmioRange> mmio_;  // sorted by start
   std::vector<Rom> roms_;
   std::vector<std::uint8_t> attributes_;

@@ -25,9 +25,8 @@
 
 namespace ringshift::translator {
 
-class Engine;
-
-inline constexpr std::size_t kBounceBytes = 64;
+inline constexpr std::uint64_t kNoRip = 0x5a00000000000000;  // not canonical
+inline constexpr std::size_t kBounceBytes = 128;  // an access of 64 bytes at any alignment
 
 // Why translated code came back to run().
 enum class Leave : std::uint32_t {
@@ -45,11 +44,16 @@ struct alignas(64) Frame {
   std::uint64_t jump_mask = 0;    // PEXT masks of the look-up thunks
   std::uint64_t index_mask = 0;
   std::uint64_t page_mask = 0;
-  std::uint64_t host_rsp = 0;  // of run(), while translated code runs
-  Engine* engine = nullptr;
+  std::uint64_t host_rsp = 0;   // of run(), while translated code runs
+  void* owner = nullptr;        // the vCPU, for the hooks
+  std::uint64_t temp = 0;       // a value that must survive a look-up
+  std::uint32_t direction = 0;  // EFLAGS.DF while flags are dissolved
   // A store on its slow path: where the bounce buffer's bytes go when the store has been made.
+  std::uint64_t store_host = 0;  // where in the bounce buffer
   std::uint64_t store_linear = 0;
   std::uint64_t store_bytes = 0;
+  std::uint64_t store_next_rip = 0;  // of the following instruction in the block; else kNoRip
+  const std::uint8_t* next_code = nullptr;  // see Hooks
   std::uint32_t pending_vector = 0;
   Leave leave = Leave::kDispatch;
   alignas(64) std::uint8_t bounce[kBounceBytes] = {};
@@ -65,6 +69,9 @@ RS_SLOT(saved_flags);
 RS_SLOT(jump_mask);
 RS_SLOT(index_mask);
 RS_SLOT(page_mask);
+RS_SLOT(temp);
+RS_SLOT(next_code);
+RS_SLOT(direction);
 RS_SLOT(host_rsp);
 #undef RS_SLOT
 constexpr std::int32_t segment_base(guest::Seg seg) {

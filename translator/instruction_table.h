@@ -39,7 +39,39 @@ struct Row {
 };
 
 std::span<const Row> instruction_table();
-// Row index for a mnemonic, or -1.
+// Row index for a mnemonic that has one row for all its forms, or -1.
 int find_row(ZydisMnemonic mnemonic);
+
+// Rows whose mnemonic alone does not say which form is meant; the classifier picks by operands.
+enum class FormRow : std::uint8_t {
+  kMovToControl,
+  kMovFromControl,
+  kMovToDebug,
+  kMovFromDebug,
+  kFarCall,
+  kFarJump,
+  kFarReturn,
+  kMovToSegment,
+  kMovFromSegment,
+  kPushSegment,
+  kPopSegment,
+  kStringMovsd,
+  kStringCmpsd,
+  kPushRm,
+  kPushImmediate,
+  kPopRm,
+  kLeave,
+  kNearCallRm,
+  kNearCallRelative,
+  kNearReturn,
+  kBitTest,
+  kRaise,  // the fault in Operation::immediate, packed by pack_fault()
+};
+int find_row(FormRow form);
+
+constexpr std::uint64_t pack_fault(const guest::GuestFault& f) {
+  return static_cast<std::uint64_t>(f.vector) | (f.has_error_code ? 0x100u : 0) |
+         static_cast<std::uint64_t>(f.error_code) << 16;
+}
 
 }  // namespace ringshift::translator

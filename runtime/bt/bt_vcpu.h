@@ -1,0 +1,131 @@
+// runtime/bt/bt_vcpu.h - one vCPU under binary translation: dispatch, events, the hooks of
+// translated code. Everything but the Vcpu methods marked "from any thread" belongs to the thread
+// that run()s.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "codecache/cache.h"
+#include "runtime/bt/bt_accelerator.h"
+#include "runtime/bt/frame_stack.h"
+#include "softmmu/mmu.h"
+#include "translator/core.h"
+#include "translator/frame.h"
+#include "translator/instruction_table.h"
+#include "translator/translator.h"
+
+namespace ringshift::runtime {
+
+class BtVcpu final : public Vcpu, private codecache::CacheListener, private guest::Platform {
+ public:
+  static tl::expected<std::unique_ptr<Vcpu>, std::string> create(guest::PhysicalMemory& memory,
+                                                                 const guest::CpuModel& model,
+                                                                 guest::Platform& platform,
+                                                                 const BtOptions& options);
+  ~BtVcpu() override;
+
+  guest::CpuState& state() override { return frame().state; }
+  void state_changed() override;
+  ExitReason run() override;
+  void request_interrupt() override;
+  void inject_nmi() override;
+  void stop() override;
+  std::string statistics() const override;
+
+  // For the host-fault handler. True: the fault belongs to the guest, and the context was changed
+  // to leave translated code.
+  bool on_host_fault(int trap_number, void* context);
+
+ private:
+  BtVcpu(guest::PhysicalMemory& memory, const guest::CpuModel& model, guest::Platform& platform,
+         const BtOptions& options, FrameStack stack, std::unique_ptr<codecache::Arena> arena);
+
+  using Frame = translator::Frame;
+  Frame& frame() { return stack_.frame(); }
+  const Frame& frame() const { return stack_.frame(); }
+  static BtVcpu& of(Frame* frame) { return *static_cast<BtVcpu*>(frame->owner); }
+  static translator::Hooks make_hooks();
+
+  // --- dispatch.cc ---
+  const std::uint8_t* next();  // events, then code for state.rip; nullptr: leave run()
+  bool take_events();          // false: leave run() with exit_
+  bool deliver_pending_interrupt();
+  void finish_instruction();        // traps that follow the instruction that just ended
+  const std::uint8_t* find_code();  // nullptr: a fault was delivered instead
+  codecache::Block* find_block(guest::LinearAddress linear, const softmmu::Translation& where,
+                               translator::ModeKey mode);
+  codecache::Block* translate(guest::LinearAddress linear, guest::PhysicalAddress physical,
+                              translator::ModeKey mode);
+  bool second_page_agrees(const codecache::Block& block, guest::LinearAddress linear);
+  void make_room();
+  void log_block(guest::LinearAddress linear);
+  void raise(const guest::GuestFault& fault);
+  void go_on() { frame().next_code = next(); }
+  void sync_view();
+  void set_rip(std::uint64_t rip);
+  std::uint64_t wrap_rip(std::uint64_t rip) const;
+  std::uint64_t jump_mode(translator::ModeKey mode) const;
+
+  // --- hooks.cc ---
+  std::uint8_t* slow_access(std::uint64_t linear, std::uint64_t kind, const std::uint8_t** slot);
+  std::uint8_t* slow_read(guest::LinearAddress a, unsigned bytes);
+  std::uint8_t* slow_write(guest::LinearAddress a, unsigned bytes, const codecache::Block& block,
+                           const codecache::FaultPoint& point, const std::uint8_t** slot);
+  void access_fault(const codecache::Block& block, const codecache::FaultPoint& point,
+                    const guest::GuestFault& fault);
+  const std::uint8_t* store_stub(const codecache::Block& block, const codecache::FaultPoint& point,
+                                 const std::uint8_t* site);
+  bool commit_store();
+  bool call_out(const translator::Operation& op);
+  guest::Status check_traits(const translator::Operation& op, translator::Trait traits) const;
+  void direct_exit(const std::uint8_t* return_address);
+  std::uint64_t segment_check(std::uint64_t offset, std::uint64_t packed,
+                              const std::uint8_t* return_address);
+
+  // --- guest::Platform: the machine's, with the guest's SIMD state out of the registers ---
+  std::uint32_t port_read(std::uint16_t port, unsigned size) override;
+  void port_write(std::uint16_t port, unsigned size, std::uint32_t value) override;
+  bool interrupt_pending() override;
+  std::optional<std::uint8_t> acknowledge_interrupt() override;
+  std::uint8_t task_priority() override;
+  void set_task_priority(std::uint8_t cr8) override;
+  std::optional<std::uint64_t> apic_msr_read(std::uint32_t index) override;
+  bool apic_msr_write(std::uint32_t index, std::uint64_t value) override;
+  std::uint32_t apic_id() override;
+  void raise_ferr() override;
+  void triple_fault() override;
+
+  // --- codecache::CacheListener ---
+  void blocks_removed() override;
+  void page_watched(guest::PhysicalAddress page) override;
+
+  void spill_simd() { translator::save_simd(frame(), simd_mask_); }
+  static void before_mmio();
+
+  guest::PhysicalMemory& memory_;
+  const guest::CpuModel& model_;
+  guest::Platform& board_;
+  BtOptions options_;
+  FrameStack stack_;
+  std::unique_ptr<codecache::Arena> arena_;
+  softmmu::Mmu mmu_;
+  translator::Core core_;
+  codecache::Cache cache_;
+  translator::Thunks thunks_;
+  translator::Translator translator_;
+  std::unordered_map<const std::uint8_t*, const std::uint8_t*> store_stubs_;
+  std::uint64_t simd_mask_ = 0;
+  softmmu::View* loaded_view_ = nullptr;
+  std::atomic<bool> stop_requested_ = false, nmi_requested_ = false;
+  ExitReason exit_ = ExitReason::kStopped;
+  bool interrupt_maybe_ = true;  // the board may have an interrupt for us
+  bool code_changed_ = false;    // blocks were removed since this was cleared
+  bool step_pending_ = false;    // the instruction that runs was started with TF set
+  bool running_ = false;
+  std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
+};
+
+}  // namespace ringshift::runtime

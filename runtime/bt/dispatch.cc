@@ -1,0 +1,250 @@
+// runtime/bt/dispatch.cc - what happens between blocks: events, traps, finding or making the code.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "runtime/bt/bt_vcpu.h"
+
+namespace ringshift::runtime {
+using guest::GuestFault;
+using guest::LinearAddress;
+using guest::PhysicalAddress;
+using guest::Seg;
+using translator::ModeKey;
+namespace flags = guest::flags;
+
+namespace {
+constexpr std::uint64_t kDr6SingleStep = 1u << 14;
+}
+
+std::uint64_t BtVcpu::wrap_rip(std::uint64_t rip) const {
+  switch (frame().state.code_bytes()) {
+    case 8:
+      return rip;
+    case 4:
+      return rip & 0xffffffff;
+    default:
+      return rip & 0xffff;
+  }
+}
+
+void BtVcpu::set_rip(std::uint64_t rip) { state().rip = wrap_rip(rip); }
+
+void BtVcpu::sync_view() {
+  softmmu::View* view = &mmu_.current();
+  if (view == loaded_view_) return;
+  loaded_view_ = view;
+  __builtin_ia32_wrgsbase64(reinterpret_cast<std::uint64_t>(view));
+}
+
+void BtVcpu::raise(const GuestFault& fault) {
+  ++faults_;
+  step_pending_ = false;
+  if (options_.log.interrupts && options_.log.file) {
+    spill_simd();
+    fmt::print(options_.log.file,
+               "exception {} error {:x} address {:x} at {:x}:{:x} cpl {} rsp {:x}\n",
+               static_cast<int>(fault.vector), fault.error_code, fault.address,
+               state().segment(Seg::kCs).selector, state().rip, state().cpl, state().gpr[4]);
+  }
+  translator::deliver_fault(core_, fault);
+}
+
+bool BtVcpu::deliver_pending_interrupt() {
+  auto& s = state();
+  const auto vector = acknowledge_interrupt();
+  if (!vector) {
+    interrupt_maybe_ = interrupt_pending();
+    return false;
+  }
+  ++interrupts_;
+  if (options_.log.interrupts && options_.log.file) {
+    spill_simd();
+    fmt::print(options_.log.file, "interrupt {:x} at {:x}:{:x} cpl {}\n", *vector,
+               s.segment(Seg::kCs).selector, s.rip, s.cpl);
+  }
+  s.activity = guest::Activity::kRunning;
+  translator::deliver_interrupt(core_, *vector, translator::EventKind::kExternal);
+  return true;
+}
+
+void BtVcpu::finish_instruction() {
+  if (!step_pending_) return;
+  step_pending_ = false;
+  GuestFault trap = fault(guest::Vector::kDebug);
+  trap.address = kDr6SingleStep;
+  raise(trap);
+}
+
+bool BtVcpu::take_events() {
+  auto& s = state();
+  if (frame().attention.load(std::memory_order_relaxed)) {
+    frame().attention.store(0);
+    interrupt_maybe_ = true;
+    if (stop_requested_.exchange(false)) {
+      exit_ = ExitReason::kStopped;
+      frame().attention.store(1);
+      return false;
+    }
+    if (nmi_requested_.exchange(false)) s.nmi_pending = true;
+  }
+  if (s.activity == guest::Activity::kShutdown) {
+    exit_ = ExitReason::kShutdown;
+    return false;
+  }
+  if (!s.interrupt_shadow) {
+    if (s.nmi_pending && !s.nmi_blocked) {
+      s.nmi_pending = false;
+      s.nmi_blocked = true;
+      s.activity = guest::Activity::kRunning;
+      translator::deliver_interrupt(core_, static_cast<std::uint8_t>(guest::Vector::kNmi),
+                                    translator::EventKind::kExternal);
+    } else if (interrupt_maybe_ && (s.rflags & flags::kIf)) {
+      deliver_pending_interrupt();
+    }
+  }
+  if (s.activity == guest::Activity::kHalted) {
+    exit_ = ExitReason::kHalted;
+    return false;
+  }
+  return true;
+}
+
+const std::uint8_t* BtVcpu::next() {
+  ++dispatches_;
+  finish_instruction();
+  for (;;) {
+    if (!take_events()) return nullptr;
+    if (state().activity == guest::Activity::kShutdown) continue;
+    if (const std::uint8_t* code = find_code()) {
+      translator::dissolve_flags(frame());
+      translator::load_simd(frame(), simd_mask_);
+      sync_view();
+      return code;
+    }
+  }
+}
+
+std::uint64_t BtVcpu::jump_mode(ModeKey mode) const {
+  std::uint64_t key = mode.bits();
+  if (!mode.is_64bit()) {
+    const auto& cs = frame().state.segment(Seg::kCs);
+    key |= cs.base << 32;
+    key ^= static_cast<std::uint64_t>(~cs.limit) << 20;
+  }
+  return key;
+}
+
+const std::uint8_t* BtVcpu::find_code() {
+  auto& s = state();
+  const bool single = s.interrupt_shadow || (s.rflags & flags::kTf) || (s.dr[7] & 0xff);
+  const ModeKey mode = ModeKey::of(s, single);
+  const auto& cs = s.segment(Seg::kCs);
+  s.rip = wrap_rip(s.rip);
+  LinearAddress linear{s.rip};
+  if (mode.is_64bit()) {
+    if (!guest::is_canonical(s.rip)) {
+      raise(guest::general_protection());
+      return nullptr;
+    }
+  } else {
+    if (s.rip > cs.limit) {
+      raise(guest::general_protection());
+      return nullptr;
+    }
+    linear.value = (cs.base + s.rip) & 0xffffffff;
+  }
+  const auto where = mmu_.translate_fetch(linear);
+  if (!where) {
+    raise(where.error());
+    return nullptr;
+  }
+  codecache::Block* block = find_block(linear, *where, mode);
+  if (!block) return nullptr;
+  const std::uint64_t rip_base = s.rip - guest::page_offset(linear.value);
+  frame().rip_base = mode.is_64bit() ? rip_base : rip_base & 0xffffffff;
+  if (single) {
+    step_pending_ = s.rflags & flags::kTf;
+    s.interrupt_shadow = s.debug_shadow = false;
+  } else {
+    softmmu::View& view = mmu_.current();
+    if (const std::uint64_t key = jump_mode(mode); view.jump_mode != key) {
+      view.flush_jumps();
+      view.jump_mode = key;
+    }
+    view.fill_jump(s.rip, reinterpret_cast<std::uint64_t>(block->host), frame().rip_base,
+                   where->global);
+  }
+  return block->host;
+}
+
+codecache::Block* BtVcpu::find_block(LinearAddress linear, const softmmu::Translation& where,
+                                     ModeKey mode) {
+  auto& s = state();
+  codecache::Block* block = cache_.find({where.address.value, mode.bits()});
+  if (block && block->second_page != codecache::Block::kNoPage &&
+      !second_page_agrees(*block, linear)) {
+    cache_.invalidate(*block);
+    block = nullptr;
+  }
+  if (!block) block = translate(linear, where.address, mode);
+  if (!block || mode.is_64bit()) return block;
+  if (s.rip + block->guest_bytes - 1 <= s.segment(Seg::kCs).limit) return block;
+  // The block runs past the end of the code segment: one instruction at a time up to there.
+  if (!mode.single()) return find_block(linear, where, ModeKey::of(s, true));
+  raise(guest::general_protection());
+  return nullptr;
+}
+
+bool BtVcpu::second_page_agrees(const codecache::Block& block, LinearAddress linear) {
+  const LinearAddress next{(linear.value | guest::kPageOffsetMask) + 1};
+  const auto where = mmu_.translate_fetch(next);
+  return where && (where->address.value & ~guest::kPageOffsetMask) == block.second_page;
+}
+
+void BtVcpu::make_room() {
+  if (cache_.has_room(4 * translator::Translator::kMaxCodeBytes)) return;
+  cache_.flush();
+  store_stubs_.clear();
+}
+
+codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physical, ModeKey mode) {
+  spill_simd();
+  make_room();
+  const std::size_t in_page = guest::kPageBytes - guest::page_offset(physical.value);
+  std::array<std::uint8_t, 2 * translator::kMaxInsnBytes> buffer;
+  translator::TranslateRequest request;
+  request.key = {physical.value, mode.bits()};
+  request.mode = mode;
+  request.max_instructions = mode.single() ? 1 : options_.max_block_instructions;
+  request.loop_head = cache_.is_loop_head(request.key);
+  if (const std::uint8_t* page = memory_.readable_page(physical)) {
+    request.bytes = {page + guest::page_offset(physical.value), in_page};
+  } else {  // code in device memory
+    const std::size_t n = std::min(in_page, translator::kMaxInsnBytes);
+    memory_.read_bytes(physical, {buffer.data(), n});
+    request.bytes = {buffer.data(), n};
+  }
+  std::uint64_t second_page = codecache::Block::kNoPage;
+  if (translator_.translate(request) == translator::TranslateStatus::kNeedsNextPage) {
+    const std::size_t head = std::min<std::size_t>(in_page, translator::kMaxInsnBytes);
+    LinearAddress next{(linear.value | guest::kPageOffsetMask) + 1};
+    if (!mode.is_64bit()) next.value &= 0xffffffff;
+    const auto where = mmu_.translate_fetch(next);
+    if (!where) {
+      raise(where.error());
+      return nullptr;
+    }
+    memory_.read_bytes(physical, {buffer.data(), head});
+    memory_.read_bytes(where->address, {buffer.data() + head, translator::kMaxInsnBytes});
+    second_page = where->address.value & ~guest::kPageOffsetMask;
+    request.bytes = {buffer.data(), head + translator::kMaxInsnBytes};
+    request.page_bytes = head;
+    translator_.translate(request);
+  }
+  translator_.block().second_page = second_page;
+  if (options_.log.in_asm || options_.log.out_asm) log_block(linear);
+  return cache_.insert(std::move(translator_.block()), translator_.code());
+}
+
+}  // namespace ringshift::runtime

@@ -1,0 +1,280 @@
+// runtime/bt/hooks.cc - what translated code calls: slow memory accesses, special instructions,
+// exits.
+#include <cstring>
+
+#include "runtime/bt/bt_vcpu.h"
+
+namespace ringshift::runtime {
+using codecache::Block;
+using codecache::FaultPoint;
+using guest::GuestFault;
+using guest::LinearAddress;
+using softmmu::AccessKind;
+using translator::Operation;
+using translator::Trait;
+
+namespace {
+
+// The fault point that a memory look-up's return address belongs to.
+struct Site {
+  const Block* block = nullptr;
+  const FaultPoint* point = nullptr;
+};
+
+Site site_of(const codecache::Cache& cache, const std::uint8_t* return_address) {
+  Site site;
+  site.block = cache.find_host(return_address);
+  if (site.block) site.point = site.block->fault_point(return_address);
+  return site;
+}
+
+}  // namespace
+
+// --- memory --------------------------------------------------------------------------------------
+
+void BtVcpu::access_fault(const Block& block, const FaultPoint& point, const GuestFault& fault) {
+  set_rip(frame().rip_base + block.start_offset() + point.guest_offset);
+  state().rflags = translator::materialize_flags(frame());
+  raise(fault);
+  go_on();
+}
+
+std::uint8_t* BtVcpu::slow_read(LinearAddress a, unsigned bytes) {
+  std::uint8_t* at = frame().bounce + a.value % 64;
+  const auto status = mmu_.read(a, {at, bytes}, mmu_.data_access(AccessKind::kRead));
+  return status ? at : nullptr;
+}
+
+std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
+                                  const std::uint8_t** slot) {
+  const auto bytes = static_cast<unsigned>(kind & 0xff);
+  const bool write = kind & translator::kWriteAccess;
+  const LinearAddress a{linear};
+  const bool canonical = guest::is_canonical(linear) && guest::is_canonical(linear + bytes - 1);
+  guest::Checked<std::uint8_t*> direct = nullptr;
+  if (canonical) {
+    direct = mmu_.host_address(a, bytes, write);
+    if (direct && *direct) return *direct;
+  }
+  const Site site = site_of(cache_, *slot);
+  const Block& block = *site.block;
+  const FaultPoint& point = *site.point;
+  if (!canonical) {
+    access_fault(block, point,
+                 point.stack_segment ? guest::stack_fault() : guest::general_protection());
+    return nullptr;
+  }
+  if (!direct) {
+    access_fault(block, point, direct.error());
+    return nullptr;
+  }
+  // MMIO handlers may look at the state.
+  set_rip(frame().rip_base + block.start_offset() + point.guest_offset);
+  guest::Status status;
+  std::uint8_t* at = frame().bounce + linear % 64;
+  if (write) status = mmu_.probe(a, bytes, mmu_.data_access(AccessKind::kWrite));
+  if (status && (!write || point.reads_memory))
+    status = mmu_.read(a, {at, bytes}, mmu_.data_access(AccessKind::kRead));
+  if (!status) {
+    access_fault(block, point, status.error());
+    return nullptr;
+  }
+  if (write) {
+    frame().store_linear = linear;
+    frame().store_bytes = bytes;
+    frame().store_host = reinterpret_cast<std::uint64_t>(at);
+    const unsigned end = point.guest_offset + point.guest_length;
+    frame().store_next_rip = end < block.guest_bytes ? frame().rip_base + block.start_offset() + end
+                                                     : translator::kNoRip;
+    *slot = store_stub(block, point, *slot);
+  }
+  translator::load_simd(frame(), simd_mask_);
+  sync_view();
+  return at;
+}
+
+// The rest of the guest instruction, then the write of what it stored.
+const std::uint8_t* BtVcpu::store_stub(const Block& block, const FaultPoint& point,
+                                       const std::uint8_t* site) {
+  if (auto it = store_stubs_.find(site); it != store_stubs_.end()) return it->second;
+  spill_simd();
+  const std::uint8_t* end = block.host + point.access_end;
+  const auto length = static_cast<std::size_t>(end - site);
+  std::vector<std::uint8_t> code(site, end);
+  const std::uint8_t* base = arena_->next();
+  auto branch = [&](std::uint8_t opcode, const std::uint8_t* target) {
+    const std::uint8_t* after = base + code.size() + 5;
+    const auto displacement = static_cast<std::int32_t>(target - after);
+    code.push_back(opcode);
+    for (unsigned i = 0; i < 4; ++i)
+      code.push_back(
+          static_cast<std::uint8_t>(static_cast<std::uint32_t>(displacement) >> (8 * i)));
+  };
+  static_cast<void>(length);
+  branch(0xe8, thunks_.commit_store);
+  branch(0xe9, end);
+  const std::uint8_t* stub = arena_->append(code);
+  store_stubs_.emplace(site, stub);
+  return stub;
+}
+
+bool BtVcpu::commit_store() {
+  Frame& f = frame();
+  code_changed_ = false;
+  const auto bytes = static_cast<std::size_t>(f.store_bytes);
+  const auto* from = reinterpret_cast<const std::uint8_t*>(f.store_host);
+  // Probed before the instruction ran, so it cannot fault now.
+  static_cast<void>(mmu_.write(LinearAddress{f.store_linear}, {from, bytes},
+                               mmu_.data_access(AccessKind::kWrite)));
+  if (f.store_next_rip != translator::kNoRip &&
+      (code_changed_ || f.attention.load(std::memory_order_relaxed))) {
+    set_rip(f.store_next_rip);
+    f.state.rflags = translator::materialize_flags(f);
+    go_on();
+    return true;
+  }
+  translator::load_simd(f, simd_mask_);
+  sync_view();
+  return false;
+}
+
+std::uint64_t BtVcpu::segment_check(std::uint64_t offset, std::uint64_t packed,
+                                    const std::uint8_t* return_address) {
+  const auto seg = static_cast<guest::Seg>(packed & 0xff);
+  const auto bytes = static_cast<unsigned>(packed >> 8 & 0xff);
+  const bool write = packed >> 16 & 1;
+  auto& s = state();
+  auto fail = [&](const GuestFault& fault) {
+    const Site site = site_of(cache_, return_address);
+    access_fault(*site.block, *site.point, fault);
+    return ~std::uint64_t{0};
+  };
+  std::uint64_t linear = offset;
+  if (!s.in_64bit_code()) {
+    const auto checked = translator::linear_address(core_, seg, offset, bytes, write);
+    if (!checked) return fail(checked.error());
+    linear = checked->value;
+  }
+  const bool aligned_only =
+      (s.cr0 & guest::cr0::kAm) && (s.rflags & guest::flags::kAc) && s.cpl == 3;
+  if (aligned_only && (linear & (bytes - 1)) && (bytes & (bytes - 1)) == 0)
+    return fail(fault(guest::Vector::kAlignmentCheck, 0));
+  return linear;
+}
+
+// --- special instructions ------------------------------------------------------------------------
+
+guest::Status BtVcpu::check_traits(const Operation& op, Trait traits) const {
+  const auto& s = frame().state;
+  if ((op.prefixes & translator::prefix::kLock) && !has(traits, Trait::kLockable))
+    return tl::unexpected(guest::invalid_opcode());
+  if (has(traits, Trait::kProtectedOnly) && s.real_or_v86())
+    return tl::unexpected(guest::invalid_opcode());
+  if (has(traits, Trait::kNot64) && s.in_64bit_code())
+    return tl::unexpected(guest::invalid_opcode());
+  if (has(traits, Trait::kOnly64) && !s.in_64bit_code())
+    return tl::unexpected(guest::invalid_opcode());
+  if (has(traits, Trait::kRing0) && s.cpl != 0) return tl::unexpected(guest::general_protection());
+  return {};
+}
+
+bool BtVcpu::call_out(const Operation& op) {
+  Frame& f = frame();
+  auto& s = f.state;
+  ++call_outs_;
+  code_changed_ = false;
+  s.rflags = translator::materialize_flags(f);
+  set_rip(f.rip_base + op.page_offset);
+  const translator::Row& row = translator::instruction_table()[op.row];
+  if (auto status = check_traits(op, row.traits); !status) {
+    raise(status.error());
+    go_on();
+    return true;
+  }
+  if (has(row.traits, Trait::kUsesSimd)) spill_simd();
+  const auto result = row.handler(core_, op);
+  if (!result) {
+    raise(result.error());
+    go_on();
+    return true;
+  }
+  if (*result == translator::Next::kContinue) set_rip(s.rip + op.length);
+  const bool leaves = *result == translator::Next::kJump || has(row.traits, Trait::kEndsBlock) ||
+                      code_changed_ || f.attention.load(std::memory_order_relaxed);
+  if (leaves) {
+    go_on();
+    return true;
+  }
+  translator::dissolve_flags(f);
+  translator::load_simd(f, simd_mask_);
+  sync_view();
+  return false;
+}
+
+// --- exits ---------------------------------------------------------------------------------------
+
+void BtVcpu::direct_exit(const std::uint8_t* return_address) {
+  Frame& f = frame();
+  Block* from = cache_.find_host(return_address);
+  const auto stub = static_cast<std::uint32_t>(return_address - from->host) - 5;
+  codecache::Exit* exit = nullptr;
+  for (codecache::Exit& e : from->exits)
+    if (e.stub_offset == stub) exit = &e;
+  const std::uint64_t flushes = cache_.counters().flushes;
+  f.state.rflags = translator::materialize_flags(f);
+  set_rip(f.rip_base + exit->target_offset);
+  const codecache::BlockKey source = from->key,
+                            key{from->physical_page() | exit->target_offset, source.mode};
+  f.next_code = next();
+  if (!options_.chain || !f.next_code) return;
+  // Something else than the successor may run next: an interrupt, a fault.
+  Block* to = cache_.find_host(f.next_code);
+  if (cache_.counters().flushes != flushes || !from->valid || !to || !(to->key == key) ||
+      to->single || to->second_page != Block::kNoPage)
+    return;
+  const bool backward = guest::page_offset(key.physical) <= guest::page_offset(source.physical);
+  if (backward && !to->checks_requests) {
+    cache_.mark_loop_head(key);
+    cache_.invalidate(*to);
+    f.next_code = next();
+    return;
+  }
+  cache_.link(*from, *exit, *to);
+}
+
+// --- the table of entry points -------------------------------------------------------------------
+
+translator::Hooks BtVcpu::make_hooks() {
+  translator::Hooks h;
+  h.slow_access = [](Frame* f, std::uint64_t linear, std::uint64_t kind,
+                     const std::uint8_t** slot) { return of(f).slow_access(linear, kind, slot); };
+  h.commit_store = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t*) {
+    return std::uint64_t{of(f).commit_store()};
+  };
+  h.call_out = [](Frame* f, const void* operation, std::uint64_t, const std::uint8_t*) {
+    return std::uint64_t{of(f).call_out(*static_cast<const Operation*>(operation))};
+  };
+  h.direct_exit = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t* return_address) {
+    of(f).direct_exit(return_address);
+  };
+  h.indirect_exit = [](Frame* f, std::uint64_t rip) {
+    BtVcpu& vcpu = of(f);
+    f->state.rflags = translator::materialize_flags(*f);
+    f->state.rip = rip;
+    vcpu.go_on();
+  };
+  h.segment_check = [](Frame* f, std::uint64_t offset, std::uint64_t packed,
+                       const std::uint8_t* return_address) {
+    return of(f).segment_check(offset, packed, return_address);
+  };
+  h.attention = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t* return_address) {
+    BtVcpu& vcpu = of(f);
+    const Block* block = vcpu.cache_.find_host(return_address);
+    f->state.rflags = translator::materialize_flags(*f);
+    vcpu.set_rip(f->rip_base + block->start_offset());
+    vcpu.go_on();
+  };
+  return h;
+}
+
+}  // namespace ringshift::runtime

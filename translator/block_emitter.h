@@ -1,0 +1,131 @@
+// translator/block_emitter.h - turns decoded guest instructions into one block of host code.
+// One object per translator, used again for each block; the vCPU's thread.
+#pragma once
+
+#include <asmjit/x86.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "codecache/arena.h"
+#include "codecache/block.h"
+#include "translator/encoding.h"
+#include "translator/insn.h"
+#include "translator/mode_key.h"
+#include "translator/operation.h"
+#include "translator/thunks.h"
+
+namespace ringshift::translator {
+
+class BlockEmitter {
+ public:
+  BlockEmitter(codecache::Arena& arena, const Thunks& thunks) : arena_(arena), thunks_(thunks) {}
+
+  void begin(codecache::BlockKey key, ModeKey mode);
+  // Looks for interrupt requests before the first instruction.
+  void head_check(bool flags_live);
+
+  // Each emits the whole instruction. begin_insn() first.
+  void begin_insn(const Insn& insn);
+  void generic(const Insn& insn);
+  void call_out(const Operation& op);
+  void lea(const Insn& insn);
+  void move_absolute(const Insn& insn);  // MOV with a moffs operand
+  void set_direction(bool down);         // CLD, STD
+  // Stack instructions; only where fast_stack() says so.
+  static bool fast_stack(ModeKey mode, const Insn& insn);
+  void push(const Insn& insn);
+  void pop(const Insn& insn);
+  void leave(const Insn& insn);
+  void call(const Insn& insn);
+  void ret(const Insn& insn);
+  // Branches.
+  void jump(const Insn& insn);
+  void conditional_jump(const Insn& insn);
+  void loop_or_jcxz(const Insn& insn);
+  // The block goes on at the page offset `next`, which has no code here.
+  void fall_through(std::uint32_t next);
+
+  // Host code so far, in bytes; the translator ends a block that grows too large.
+  std::size_t size() const { return assembler_.offset(); }
+  // Emits cold parts and data. The code is valid until the next begin().
+  codecache::Block finish(std::span<const std::uint8_t>& code);
+
+ private:
+  using Gp = asmjit::x86::Gp;
+  using Label = asmjit::Label;
+  struct ColdExit {
+    Label stub;
+    std::uint16_t target_offset;
+    std::size_t field_offset;
+  };
+  struct ColdJump {
+    Label entry;
+    std::int64_t target;  // page-relative
+    unsigned width;       // bytes that RIP is truncated to
+  };
+  struct Record {
+    Label label;
+    Operation operation;
+  };
+  class Borrowed;
+
+  // --- emit_memory.cc ---
+  // Offset part of the operand into R11 (no segment); `rsp_adjust` is added when RSP is the base.
+  void effective_offset(const Insn& insn, std::int32_t rsp_adjust = 0);
+  // R11 offset -> R11 linear, by the segment's rule.
+  void apply_segment(guest::Seg segment, unsigned bytes, bool write, unsigned address_bytes);
+  // R11 linear -> R11 host; marks the fault point.
+  void look_up(unsigned bytes, bool write, bool reads, bool stack);
+  void memory_operand(const Insn& insn, bool write, std::int32_t rsp_adjust = 0);
+  void end_access();  // the access that look_up() opened is complete
+  void generic_with_memory(const Insn& insn);
+  void generic_registers(const Insn& insn);
+  struct HomeLoad {
+    std::uint8_t guest, host;
+    bool store;
+  };
+  std::uint8_t load_home(const GprField& field, std::vector<std::uint8_t>& free_scratch,
+                         std::vector<HomeLoad>& loaded);
+  bool emit_slot_form(const Insn& insn);
+
+  // --- emit_stack.cc ---
+  void stack_slot_address(unsigned bytes);
+  void push_value(const Gp& value, unsigned bytes);
+  void adjust_rsp(std::int32_t by);
+  void load_gpr(const Gp& to, unsigned guest);
+  void store_gpr(unsigned guest, const Gp& from);
+
+  // --- emit_control.cc ---
+  void branch_target_from_operand(const Insn& insn);  // -> R11
+  void exit_to(std::int64_t target, unsigned width);
+  void exit_if(std::uint32_t jcc, std::int64_t target, unsigned width);
+  void target_to_r11(std::int64_t target, unsigned width);
+  void exit_indirect();
+  bool linkable(std::int64_t target) const;
+  unsigned rip_width() const { return mode_.code_bytes(); }
+
+  void embed(const HostBytes& bytes);
+  void call_thunk(const std::uint8_t* thunk);
+  void jump_thunk(const std::uint8_t* thunk);
+  void mark_insn_start();
+  asmjit::x86::Mem frame_slot(std::int32_t displacement, unsigned size = 8) const;
+  asmjit::x86::Mem gpr_slot(unsigned guest, unsigned size = 8) const;
+
+  codecache::Arena& arena_;
+  const Thunks& thunks_;
+  asmjit::CodeHolder holder_;
+  asmjit::x86::Assembler assembler_;
+  codecache::Block block_;
+  ModeKey mode_;
+  const Insn* insn_ = nullptr;
+  std::vector<ColdExit> cold_exits_;
+  std::vector<ColdJump> cold_jumps_;
+  std::vector<Record> records_;
+  Label attention_;
+  bool has_attention_ = false;
+  bool access_open_ = false;
+};
+
+}  // namespace ringshift::translator

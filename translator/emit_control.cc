@@ -1,0 +1,180 @@
+// translator/emit_control.cc - near branches and the exits of a block.
+#include "translator/block_emitter.h"
+
+namespace ringshift::translator {
+namespace r = asmjit::x86;
+namespace {
+
+using Id = r::Inst::Id;
+
+std::uint32_t host_jcc(ZydisMnemonic m) {
+  switch (m) {
+    case ZYDIS_MNEMONIC_JO:
+      return Id::kIdJo;
+    case ZYDIS_MNEMONIC_JNO:
+      return Id::kIdJno;
+    case ZYDIS_MNEMONIC_JB:
+      return Id::kIdJb;
+    case ZYDIS_MNEMONIC_JNB:
+      return Id::kIdJnb;
+    case ZYDIS_MNEMONIC_JZ:
+      return Id::kIdJz;
+    case ZYDIS_MNEMONIC_JNZ:
+      return Id::kIdJnz;
+    case ZYDIS_MNEMONIC_JBE:
+      return Id::kIdJbe;
+    case ZYDIS_MNEMONIC_JNBE:
+      return Id::kIdJnbe;
+    case ZYDIS_MNEMONIC_JS:
+      return Id::kIdJs;
+    case ZYDIS_MNEMONIC_JNS:
+      return Id::kIdJns;
+    case ZYDIS_MNEMONIC_JP:
+      return Id::kIdJp;
+    case ZYDIS_MNEMONIC_JNP:
+      return Id::kIdJnp;
+    case ZYDIS_MNEMONIC_JL:
+      return Id::kIdJl;
+    case ZYDIS_MNEMONIC_JNL:
+      return Id::kIdJnl;
+    case ZYDIS_MNEMONIC_JLE:
+      return Id::kIdJle;
+    default:
+      return Id::kIdJnle;
+  }
+}
+
+// Bytes that the target RIP is truncated to. In 64-bit code the operand-size prefix is ignored.
+unsigned branch_width(const Insn& insn, ModeKey mode) {
+  return mode.is_64bit() ? 8 : insn.operand_bytes();
+}
+
+}  // namespace
+
+bool BlockEmitter::linkable(std::int64_t target) const {
+  return target >= 0 && target < static_cast<std::int64_t>(guest::kPageBytes) && !mode_.single() &&
+         (mode_.is_64bit() || mode_.flat());
+}
+
+void BlockEmitter::target_to_r11(std::int64_t target, unsigned width) {
+  auto& a = assembler_;
+  a.mov(r::r11, frame_slot(slot::rip_base));
+  const auto displacement = static_cast<std::int32_t>(target);
+  if (width == 8)
+    a.lea(r::r11, r::ptr(r::r11, displacement));
+  else
+    a.lea(r::r11d, r::ptr(r::r11, displacement));
+  if (width == 2) a.movzx(r::r11d, r::r11w);
+}
+
+void BlockEmitter::exit_indirect() {
+  jump_thunk(mode_.single() ? thunks_.indirect_slow : thunks_.indirect_exit);
+}
+
+void BlockEmitter::exit_to(std::int64_t target, unsigned width) {
+  if (!linkable(target) || width == 2) {
+    target_to_r11(target, width);
+    exit_indirect();
+    return;
+  }
+  ColdExit cold{assembler_.newLabel(), static_cast<std::uint16_t>(target), 0};
+  assembler_.long_().jmp(cold.stub);
+  cold.field_offset = assembler_.offset() - 4;
+  cold_exits_.push_back(cold);
+}
+
+void BlockEmitter::exit_if(std::uint32_t jcc, std::int64_t target, unsigned width) {
+  if (!linkable(target) || width == 2) {
+    ColdJump cold{assembler_.newLabel(), target, width};
+    assembler_.long_().emit(jcc, cold.entry);
+    cold_jumps_.push_back(cold);
+    return;
+  }
+  ColdExit cold{assembler_.newLabel(), static_cast<std::uint16_t>(target), 0};
+  assembler_.long_().emit(jcc, cold.stub);
+  cold.field_offset = assembler_.offset() - 4;
+  cold_exits_.push_back(cold);
+}
+
+void BlockEmitter::branch_target_from_operand(const Insn& insn) {
+  auto& a = assembler_;
+  const unsigned width = branch_width(insn, mode_);
+  if (insn.memory) {
+    memory_operand(insn, false);
+    if (width == 8)
+      a.mov(r::r11, r::ptr(r::r11, 0, 8));
+    else if (width == 4)
+      a.mov(r::r11d, r::ptr(r::r11, 0, 4));
+    else
+      a.movzx(r::r11d, r::ptr(r::r11, 0, 2));
+    end_access();
+    return;
+  }
+  const std::uint8_t number = gpr_number(insn.operands[0].reg.value);
+  load_gpr(r::r11, number);
+  if (width == 4) a.mov(r::r11d, r::r11d);
+  if (width == 2) a.movzx(r::r11d, r::r11w);
+}
+
+void BlockEmitter::jump(const Insn& insn) {
+  if (insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+    exit_to(insn.page_offset + insn.length() + insn.operands[0].imm.value.s,
+            branch_width(insn, mode_));
+    return;
+  }
+  branch_target_from_operand(insn);
+  exit_indirect();
+}
+
+void BlockEmitter::conditional_jump(const Insn& insn) {
+  const std::int64_t next = insn.page_offset + insn.length();
+  exit_if(host_jcc(insn.mnemonic()), next + insn.operands[0].imm.value.s,
+          branch_width(insn, mode_));
+  exit_to(next, rip_width());
+}
+
+// LOOP and JCXZ have no form with a 32-bit displacement: a short branch around the exit. rCX by the
+// address size; flags stay as they are.
+void BlockEmitter::loop_or_jcxz(const Insn& insn) {
+  auto& a = assembler_;
+  const std::int64_t next = insn.page_offset + insn.length();
+  const std::int64_t target = next + insn.operands[0].imm.value.s;
+  const unsigned width = branch_width(insn, mode_);
+  const unsigned count = insn.address_bytes();
+  const ZydisMnemonic m = insn.mnemonic();
+  const bool is_loop =
+      m == ZYDIS_MNEMONIC_LOOP || m == ZYDIS_MNEMONIC_LOOPE || m == ZYDIS_MNEMONIC_LOOPNE;
+  Label zero = a.newLabel(), not_taken = a.newLabel();
+  if (is_loop) {
+    if (count == 8)
+      a.lea(r::rcx, r::ptr(r::rcx, -1));
+    else if (count == 4)
+      a.lea(r::ecx, r::ptr(r::rcx, -1));
+    else
+      a.lea(r::cx, r::ptr(r::rcx, -1));
+  }
+  a.mov(r::r10, r::rcx);
+  if (count == 2) a.movzx(r::ecx, r::cx);
+  if (count == 4)
+    a.jecxz(r::ecx, zero);
+  else
+    a.jecxz(r::rcx, zero);
+  // rCX is not zero.
+  a.mov(r::rcx, r::r10);
+  if (is_loop) {
+    if (m == ZYDIS_MNEMONIC_LOOPE) a.jnz(not_taken);
+    if (m == ZYDIS_MNEMONIC_LOOPNE) a.jz(not_taken);
+    exit_to(target, width);
+  } else {
+    exit_to(next, rip_width());
+  }
+  a.bind(zero);
+  a.mov(r::rcx, r::r10);
+  a.bind(not_taken);
+  if (is_loop)
+    exit_to(next, rip_width());
+  else
+    exit_to(target, width);
+}
+
+}  // namespace ringshift::translator

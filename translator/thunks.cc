@@ -1,0 +1,391 @@
+// translator/thunks.cc - the shared pieces of host code that translated blocks call.
+//
+// Before you change this: nothing here may alter the guest's flags, whose home is the host's flags.
+// So look-ups use LEA, NOT, PEXT and JRCXZ, which leave flags alone, and call-outs save them with
+// LAHF/SETO. R10 and R11 are scratch; every other register is the guest's.
+#include "translator/thunks.h"
+
+#include <asmjit/x86.h>
+
+#include <stdexcept>
+
+namespace ringshift::translator {
+namespace {
+using namespace asmjit;
+namespace r = asmjit::x86;
+
+constexpr r::Gp kFramePointer = r::rsp;
+
+// Registers that generated code keeps in the host's, in slot order, but RSP.
+struct Kept {
+  r::Gp host;
+  unsigned guest;
+};
+constexpr unsigned kKeptCount = 13;
+const std::array<Kept, kKeptCount>& kept_registers() {
+  static const std::array<Kept, kKeptCount> kept = {{{r::rax, 0},
+                                                     {r::rcx, 1},
+                                                     {r::rdx, 2},
+                                                     {r::rbx, 3},
+                                                     {r::r15, 4},
+                                                     {r::rbp, 5},
+                                                     {r::rsi, 6},
+                                                     {r::rdi, 7},
+                                                     {r::r8, 8},
+                                                     {r::r9, 9},
+                                                     {r::r12, 12},
+                                                     {r::r13, 13},
+                                                     {r::r14, 14}}};
+  return kept;
+}
+
+class Emitter {
+ public:
+  Emitter(codecache::Arena& arena, const Hooks& hooks, bool use_bmi2)
+      : arena_(arena), hooks_(hooks), use_bmi2_(use_bmi2) {
+    code_.init(Environment::host(), reinterpret_cast<std::uint64_t>(arena.next()));
+    code_.attach(&a_);
+  }
+
+  Thunks run() {
+    emit_enter();
+    emit_leave();
+    for (unsigned i = 0; i < kSizeClasses; ++i) {
+      emit_access(read_[i], kSizeClassBytes[i], false);
+      emit_access(write_[i], kSizeClassBytes[i], true);
+    }
+    emit_slow_access();
+    emit_segment_check();
+    emit_resumable(commit_, hooks_.commit_store);
+    emit_resumable(call_out_, hooks_.call_out);
+    emit_final(direct_exit_, hooks_.direct_exit);
+    emit_final(attention_, hooks_.attention);
+    emit_indirect_exit();
+    return finish();
+  }
+
+ private:
+  static constexpr std::int32_t kCallDepth = 8;  // the return address of a block's call
+
+  static r::Mem slot(std::int32_t displacement, std::int32_t depth, unsigned size = 8) {
+    return r::ptr(r::rsp, displacement + depth, size);
+  }
+
+  // `depth`: bytes pushed below the frame. RCX is skipped where the caller has saved it.
+  void save_registers(std::int32_t depth, bool rcx_saved = false) {
+    for (const Kept& k : kept_registers())
+      if (!(rcx_saved && k.guest == 1)) a_.mov(slot(slot::gpr(k.guest), depth), k.host);
+    a_.lahf();
+    a_.seto(r::al);
+    a_.mov(slot(slot::saved_flags, depth, 2), r::ax);
+  }
+
+  void load_flags(std::int32_t depth) {
+    a_.mov(r::eax, slot(slot::saved_flags, depth, 4));
+    a_.add(r::al, 0x7f);  // overflows exactly when SETO stored 1
+    a_.sahf();
+  }
+
+  void load_registers(std::int32_t depth) {
+    load_flags(depth);
+    for (const Kept& k : kept_registers()) a_.mov(k.host, slot(slot::gpr(k.guest), depth));
+  }
+
+  template <typename Function>
+  void call_host(Function function) {
+    a_.mov(r::rax, reinterpret_cast<std::uint64_t>(function));
+    a_.call(r::rax);
+  }
+
+  // The hook has decided where to go on; the guest state is complete in memory.
+  void go_on(std::int32_t depth) {
+    Label out = a_.newLabel();
+    a_.mov(r::r11, slot(slot::next_code, depth));
+    a_.test(r::r11, r::r11);
+    a_.jz(out);
+    load_registers(depth);
+    if (depth) a_.lea(r::rsp, r::ptr(r::rsp, depth));
+    a_.jmp(r::r11);
+    a_.bind(out);
+    if (depth) a_.lea(r::rsp, r::ptr(r::rsp, depth));
+    a_.jmp(leave_);
+  }
+
+  // Saves the guest's registers and calls hook(frame, R11, R10, return address or its slot).
+  // RAX is the hook's result; the stack is as it was on entry.
+  template <typename Function>
+  void call_hook(Function hook, bool address_of_return = false) {
+    save_registers(kCallDepth);
+    a_.lea(r::rdi, r::ptr(r::rsp, kCallDepth));
+    a_.mov(r::rsi, r::r11);
+    a_.mov(r::rdx, r::r10);
+    if (address_of_return)
+      a_.mov(r::rcx, r::rsp);
+    else
+      a_.mov(r::rcx, r::ptr(r::rsp));
+    a_.push(r::r11);  // alignment
+    call_host(hook);
+    a_.pop(r::r11);
+  }
+
+  void emit_enter() {
+    a_.bind(enter_);
+    for (const auto& reg : {r::rbx, r::rbp, r::r12, r::r13, r::r14, r::r15}) a_.push(reg);
+    a_.mov(r::ptr(r::rdi, slot::host_rsp), r::rsp);
+    a_.mov(r::rsp, r::rdi);
+    a_.mov(r::r11, r::rsi);
+    load_registers(0);
+    a_.jmp(r::r11);
+  }
+
+  void emit_leave() {
+    a_.bind(leave_);
+    a_.mov(r::rsp, r::ptr(kFramePointer, slot::host_rsp));
+    for (const auto& reg : {r::r15, r::r14, r::r13, r::r12, r::rbp, r::rbx}) a_.pop(reg);
+    a_.ret();
+  }
+
+  // In: R11 linear. Out on a hit: R11 host address. R10 holds twice the entry's index on a miss.
+  void emit_access(const Label& entry, unsigned bytes, bool write) {
+    constexpr std::int32_t kDepth = kCallDepth;
+    const auto table = static_cast<std::int32_t>(write ? offsetof(softmmu::View, write)
+                                                       : offsetof(softmmu::View, read));
+    Label hit = a_.newLabel();
+    a_.bind(entry);
+    a_.mov(slot(slot::gpr(1), kDepth), r::rcx);
+    if (!use_bmi2_) save_flags_in_rax_slot(kDepth);
+    emit_tlb_index(kDepth);
+    r::Mem tag = r::ptr(static_cast<std::uint64_t>(table), r::r10, 3, 8);
+    tag.setSegment(r::gs);
+    r::Mem page = r::ptr(static_cast<std::uint64_t>(table + 8), r::r10, 3, 8);
+    page.setSegment(r::gs);
+    a_.mov(r::rcx, tag);
+    a_.not_(r::rcx);
+    a_.lea(r::r11, r::ptr(r::r11, r::rcx, 0, 1));  // linear - tag: the page offset on a hit
+    a_.lea(r::rcx, r::ptr(r::r11, static_cast<std::int32_t>(bytes) - 1));
+    emit_page_number(kDepth);
+    a_.jecxz(r::rcx, hit);
+    // Miss: recover the linear address.
+    a_.mov(r::rcx, tag);
+    a_.lea(r::r11, r::ptr(r::r11, r::rcx));
+    if (!use_bmi2_) restore_flags_from_rax_slot(kDepth);
+    a_.mov(r::rcx, slot(slot::gpr(1), kDepth));
+    a_.mov(r::r10d, bytes | (write ? kWriteAccess : 0));
+    a_.jmp(slow_access_);
+    a_.bind(hit);
+    a_.mov(r::rcx, page);
+    a_.lea(r::r11, r::ptr(r::r11, r::rcx));
+    if (!use_bmi2_) restore_flags_from_rax_slot(kDepth);
+    a_.mov(r::rcx, slot(slot::gpr(1), kDepth));
+    a_.ret();
+  }
+
+  void emit_tlb_index(std::int32_t depth) {
+    if (use_bmi2_) {
+      a_.pext(r::r10, r::r11, slot(slot::index_mask, depth));
+      a_.lea(r::r10, r::ptr(r::r10, r::r10));
+    } else {
+      a_.mov(r::r10, r::r11);
+      a_.shr(r::r10, 11);
+      a_.and_(r::r10d, (softmmu::kTlbEntries - 1) << 1);
+    }
+  }
+
+  void emit_page_number(std::int32_t depth) {
+    if (use_bmi2_)
+      a_.pext(r::rcx, r::rcx, slot(slot::page_mask, depth));
+    else
+      a_.shr(r::rcx, guest::kPageShift);
+  }
+
+  void save_flags_in_rax_slot(std::int32_t depth) {
+    a_.mov(slot(slot::gpr(0), depth), r::rax);
+    a_.lahf();
+    a_.seto(r::al);
+    a_.mov(slot(slot::saved_flags, depth, 2), r::ax);
+  }
+  void restore_flags_from_rax_slot(std::int32_t depth) {
+    load_flags(depth);
+    a_.mov(r::rax, slot(slot::gpr(0), depth));
+  }
+
+  // R11 linear, R10 size and direction.
+  void emit_slow_access() {
+    Label other = a_.newLabel();
+    a_.bind(slow_access_);
+    call_hook(hooks_.slow_access, true);
+    a_.mov(r::r11, r::rax);
+    a_.test(r::rax, r::rax);
+    a_.jz(other);
+    load_registers(kCallDepth);
+    a_.ret();
+    a_.bind(other);
+    go_on(kCallDepth);
+  }
+
+  // R11 offset, R10 segment and size; R11 becomes the linear address.
+  void emit_segment_check() {
+    Label other = a_.newLabel();
+    a_.bind(segment_check_);
+    call_hook(hooks_.segment_check);
+    a_.mov(r::r11, r::rax);
+    a_.cmp(r::rax, -1);
+    a_.je(other);
+    load_registers(kCallDepth);
+    a_.ret();
+    a_.bind(other);
+    go_on(kCallDepth);
+  }
+
+  // The result of the hook says whether the block goes on.
+  template <typename Function>
+  void emit_resumable(const Label& entry, Function hook) {
+    Label other = a_.newLabel();
+    a_.bind(entry);
+    call_hook(hook);
+    a_.test(r::eax, r::eax);
+    a_.jnz(other);
+    load_registers(kCallDepth);
+    a_.ret();
+    a_.bind(other);
+    go_on(kCallDepth);
+  }
+
+  template <typename Function>
+  void emit_final(const Label& entry, Function hook) {
+    a_.bind(entry);
+    call_hook(hook);
+    go_on(kCallDepth);
+  }
+
+  static r::Mem jump_entry(std::size_t field) {
+    r::Mem m = r::ptr(offsetof(softmmu::View, jump) + field, r::r10, 2, 8);
+    m.setSegment(r::gs);
+    return m;
+  }
+
+  void emit_indirect_exit() {
+    Label miss = a_.newLabel(), found = a_.newLabel(), hit = a_.newLabel();
+    a_.bind(indirect_exit_);
+    a_.mov(slot(slot::gpr(1), 0), r::rcx);
+    if (!use_bmi2_) save_flags_in_rax_slot(0);
+    emit_jump_index();
+    a_.mov(r::rcx, jump_entry(offsetof(softmmu::JumpEntry, negated_rip)));
+    a_.lea(r::rcx, r::ptr(r::rcx, r::r11));
+    a_.jecxz(r::rcx, found);
+    a_.bind(miss);
+    if (!use_bmi2_) restore_flags_from_rax_slot(0);
+    a_.mov(r::rcx, slot(slot::gpr(1), 0));
+    a_.bind(indirect_slow_);
+    save_registers(0);
+    a_.mov(r::rdi, r::rsp);
+    a_.mov(r::rsi, r::r11);
+    call_host(hooks_.indirect_exit);
+    go_on(0);
+    a_.bind(found);
+    a_.mov(r::ecx, slot(slot::attention, 0, 4));
+    a_.jecxz(r::rcx, hit);
+    a_.jmp(miss);
+    a_.bind(hit);
+    a_.mov(r::rcx, jump_entry(offsetof(softmmu::JumpEntry, rip_base)));
+    a_.mov(slot(slot::rip_base, 0), r::rcx);
+    if (!use_bmi2_) restore_flags_from_rax_slot(0);
+    a_.mov(r::rcx, slot(slot::gpr(1), 0));
+    a_.jmp(jump_entry(offsetof(softmmu::JumpEntry, host_code)));
+  }
+
+  // R10 = entry index * 8, which a scale of 4 turns into the entry's offset.
+  void emit_jump_index() {
+    static_assert(sizeof(softmmu::JumpEntry) == 32);
+    if (use_bmi2_) {
+      a_.pext(r::r10, r::r11, slot(slot::jump_mask, 0));
+      a_.lea(r::r10, r::ptr(0, r::r10, 3));
+    } else {
+      a_.mov(r::r10, r::r11);
+      a_.and_(r::r10d, softmmu::kJumpEntries - 1);
+      a_.shl(r::r10d, 3);
+    }
+  }
+
+  Thunks finish() {
+    const CodeBuffer& buffer = code_.sectionById(0)->buffer();
+    const std::uint8_t* base =
+        arena_.append({reinterpret_cast<const std::uint8_t*>(buffer.data()), buffer.size()});
+    auto at = [&](const Label& l) { return base + code_.labelOffset(l); };
+    Thunks t;
+    t.enter = reinterpret_cast<void (*)(Frame*, const std::uint8_t*)>(
+        reinterpret_cast<std::uintptr_t>(at(enter_)));
+    t.leave = at(leave_);
+    for (unsigned i = 0; i < kSizeClasses; ++i) {
+      t.read[i] = at(read_[i]);
+      t.write[i] = at(write_[i]);
+    }
+    t.commit_store = at(commit_);
+    t.call_out = at(call_out_);
+    t.direct_exit = at(direct_exit_);
+    t.indirect_exit = at(indirect_exit_);
+    t.attention = at(attention_);
+    t.indirect_slow = at(indirect_slow_);
+    t.segment_check = at(segment_check_);
+    return t;
+  }
+
+  codecache::Arena& arena_;
+  const Hooks& hooks_;
+  bool use_bmi2_;
+  CodeHolder code_;
+  r::Assembler a_;
+  Label enter_ = label(), leave_ = label(), slow_access_ = label(), commit_ = label(),
+        call_out_ = label(), direct_exit_ = label(), indirect_exit_ = label(), attention_ = label(),
+        indirect_slow_ = label(), segment_check_ = label();
+  std::array<Label, kSizeClasses> read_ = labels(), write_ = labels();
+
+  Label label() { return a_.newLabel(); }
+  std::array<Label, kSizeClasses> labels() {
+    std::array<Label, kSizeClasses> l;
+    for (Label& one : l) one = a_.newLabel();
+    return l;
+  }
+};
+
+}  // namespace
+
+Thunks emit_thunks(codecache::Arena& arena, const Hooks& hooks, bool use_bmi2) {
+  return Emitter(arena, hooks, use_bmi2).run();
+}
+
+void save_simd(Frame& frame, std::uint64_t mask) {
+  if (!frame.simd_loaded) return;
+  asm volatile("xsave64 %0"
+               : "+m"(frame.state.xsave)
+               : "a"(static_cast<std::uint32_t>(mask)),
+                 "d"(static_cast<std::uint32_t>(mask >> 32)));
+  frame.simd_loaded = 0;
+}
+
+void load_simd(Frame& frame, std::uint64_t mask) {
+  if (frame.simd_loaded) return;
+  asm volatile("xrstor64 %0"
+               :
+               : "m"(frame.state.xsave), "a"(static_cast<std::uint32_t>(mask)),
+                 "d"(static_cast<std::uint32_t>(mask >> 32)));
+  frame.simd_loaded = 1;
+}
+
+std::uint64_t materialize_flags(const Frame& frame) {
+  constexpr std::uint64_t kLahfBits = guest::flags::kArithmetic & 0xff;
+  std::uint64_t flags = frame.state.rflags & ~(guest::flags::kArithmetic | guest::flags::kDf);
+  if (frame.direction) flags |= guest::flags::kDf;
+  flags |= (frame.saved_flags >> 8) & kLahfBits;
+  if (frame.saved_flags & 1) flags |= guest::flags::kOf;
+  return flags;
+}
+
+void dissolve_flags(Frame& frame) {
+  const std::uint64_t flags = frame.state.rflags;
+  frame.direction = (flags & guest::flags::kDf) ? 1 : 0;
+  frame.saved_flags =
+      ((flags & 0xff) | guest::flags::kFixed1) << 8 | ((flags & guest::flags::kOf) ? 1 : 0);
+}
+
+}  // namespace ringshift::translator

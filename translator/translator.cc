@@ -1,0 +1,385 @@
+// translator/translator.cc - translates one guest basic block: decode, classify, emit.
+#include "translator/translator.h"
+
+#include "translator/callouts/vector_operands.h"
+#include "translator/features.h"
+#include "translator/instruction_table.h"
+
+namespace ringshift::translator {
+namespace {
+
+bool names_class(const Insn& insn, ZydisRegisterClass c, unsigned operand) {
+  const ZydisDecodedOperand& op = insn.operands[operand];
+  return operand < insn.raw.operand_count && op.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+         ZydisRegisterGetClass(op.reg.value) == c;
+}
+
+bool is_far(const Insn& insn) { return insn.raw.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR; }
+
+bool is_string_form(const Insn& insn) { return insn.raw.meta.category == ZYDIS_CATEGORY_STRINGOP; }
+
+bool has_vector_index(const Insn& insn) {
+  return insn.memory && insn.memory->mem.type == ZYDIS_MEMOP_TYPE_VSIB;
+}
+
+bool is_vector_row(const Insn& insn) {
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_MASKMOVQ:
+    case ZYDIS_MNEMONIC_MASKMOVDQU:
+    case ZYDIS_MNEMONIC_VMASKMOVDQU:
+      return true;
+    default:
+      return has_vector_index(insn);
+  }
+}
+
+// The overridable segment of an instruction whose memory operand is implied (strings, XLAT).
+guest::Seg implied_segment(const Insn& insn) {
+  guest::Seg found = guest::Seg::kDs;
+  for (unsigned i = 0; i < insn.raw.operand_count; ++i) {
+    const ZydisDecodedOperand& op = insn.operands[i];
+    if (op.type != ZYDIS_OPERAND_TYPE_MEMORY) continue;
+    const guest::Seg seg = segment_number(op.mem.segment);
+    const std::uint8_t base = gpr_number(op.mem.base);
+    if (base == 6) return seg;
+    found = seg;
+  }
+  return found;
+}
+
+std::uint16_t opcode_with_map(const Insn& insn) {
+  std::uint16_t map = 0;
+  if (insn.raw.opcode_map == ZYDIS_OPCODE_MAP_0F) map = 0x0f;
+  if (insn.raw.opcode_map == ZYDIS_OPCODE_MAP_0F38) map = 0x38;
+  if (insn.raw.opcode_map == ZYDIS_OPCODE_MAP_0F3A) map = 0x3a;
+  return static_cast<std::uint16_t>(map << 8 | insn.raw.opcode);
+}
+
+void fill_immediates(const Insn& insn, Operation& op) {
+  unsigned count = 0;
+  for (unsigned i = 0; i < insn.raw.operand_count; ++i) {
+    const ZydisDecodedOperand& o = insn.operands[i];
+    if (o.type == ZYDIS_OPERAND_TYPE_POINTER) {
+      op.immediate = o.ptr.offset;
+      op.immediate2 = o.ptr.segment;
+    } else if (o.type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+               o.visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+      if (count++ == 0)
+        op.immediate = o.imm.value.u;
+      else
+        op.immediate2 = static_cast<std::uint16_t>(o.imm.value.u);
+    }
+  }
+}
+
+Operation operation_of(const Insn& insn, int row) {
+  Operation op;
+  op.row = static_cast<std::uint16_t>(row);
+  op.opcode = opcode_with_map(insn);
+  op.length = static_cast<std::uint8_t>(insn.length());
+  op.operand_bytes = static_cast<std::uint8_t>(insn.operand_bytes());
+  op.address_bytes = static_cast<std::uint8_t>(insn.address_bytes());
+  op.stack_bytes = static_cast<std::uint8_t>(insn.raw.stack_width / 8);
+  op.page_offset = insn.page_offset;
+  if (insn.has_attribute(ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE)) op.prefixes |= prefix::kRep;
+  if (insn.has_attribute(ZYDIS_ATTRIB_HAS_REPNE)) op.prefixes |= prefix::kRepne;
+  if (insn.has_attribute(ZYDIS_ATTRIB_HAS_LOCK)) op.prefixes |= prefix::kLock;
+  if (insn.has_attribute(ZYDIS_ATTRIB_HAS_REX)) op.prefixes |= prefix::kRex;
+  if (insn.raw.raw.rex.W && insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+    op.prefixes |= prefix::kRexW;
+  const bool legacy = insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+  if (insn.has_attribute(ZYDIS_ATTRIB_HAS_MODRM)) {
+    const std::uint8_t high = legacy ? static_cast<std::uint8_t>(insn.raw.raw.rex.R << 3) : 0;
+    op.reg = insn.raw.raw.modrm.reg | high;
+    if (insn.raw.raw.modrm.mod == 3)
+      op.rm =
+          insn.raw.raw.modrm.rm | (legacy ? static_cast<std::uint8_t>(insn.raw.raw.rex.B << 3) : 0);
+  } else if (insn.rm_is_opcode_field) {
+    op.rm = insn.rm.number;
+  }
+  if (insn.memory) {
+    op.has_memory = true;
+    op.memory = insn.memory_operand();
+    if (has_vector_index(insn)) op.memory.index = kNoRegister;
+  } else {
+    op.memory.segment = implied_segment(insn);
+  }
+  if (is_vector_row(insn))
+    op.immediate = encode_vector_operands(insn.raw, insn.operands);
+  else
+    fill_immediates(insn, op);
+  return op;
+}
+
+}  // namespace
+
+Translator::Translator(codecache::Arena& arena, const Thunks& thunks, const guest::CpuModel& model)
+    : model_(model),
+      decoder_(model.has(guest::feature::kLzcnt), model.has(guest::feature::kBmi1)),
+      emitter_(arena, thunks) {
+  plan_.resize(64);
+}
+
+void Translator::plan_row(Planned& p, int row) const {
+  p.kind = Kind::kCallOut;
+  p.operation = operation_of(p.insn, row);
+  p.ends_block = has(instruction_table()[static_cast<std::size_t>(row)].traits, Trait::kEndsBlock);
+}
+
+void Translator::plan_fault(Planned& p, const guest::GuestFault& fault) const {
+  p.kind = Kind::kCallOut;
+  p.operation = {};
+  p.operation.row = static_cast<std::uint16_t>(find_row(FormRow::kRaise));
+  p.operation.length = static_cast<std::uint8_t>(p.insn.length());
+  p.operation.page_offset = p.insn.page_offset;
+  p.operation.immediate = pack_fault(fault);
+  p.ends_block = true;
+}
+
+// Instructions with a row whose mnemonic is shared by forms that have none.
+bool Translator::classify_row(Planned& p, ModeKey mode) const {
+  const Insn& insn = p.insn;
+  const auto form = [&](FormRow f) {
+    plan_row(p, find_row(f));
+    return true;
+  };
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_MOV:
+      if (names_class(insn, ZYDIS_REGCLASS_SEGMENT, 0)) return form(FormRow::kMovToSegment);
+      if (names_class(insn, ZYDIS_REGCLASS_SEGMENT, 1)) return form(FormRow::kMovFromSegment);
+      if (names_class(insn, ZYDIS_REGCLASS_CONTROL, 0)) return form(FormRow::kMovToControl);
+      if (names_class(insn, ZYDIS_REGCLASS_CONTROL, 1)) return form(FormRow::kMovFromControl);
+      if (names_class(insn, ZYDIS_REGCLASS_DEBUG, 0)) return form(FormRow::kMovToDebug);
+      if (names_class(insn, ZYDIS_REGCLASS_DEBUG, 1)) return form(FormRow::kMovFromDebug);
+      return false;
+    case ZYDIS_MNEMONIC_PUSH:
+      if (names_class(insn, ZYDIS_REGCLASS_SEGMENT, 0)) {
+        form(FormRow::kPushSegment);
+        p.operation.reg = static_cast<std::uint8_t>(segment_number(insn.operands[0].reg.value));
+        return true;
+      }
+      if (BlockEmitter::fast_stack(mode, insn)) return false;
+      return form(insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? FormRow::kPushImmediate
+                                                                        : FormRow::kPushRm);
+    case ZYDIS_MNEMONIC_POP:
+      if (names_class(insn, ZYDIS_REGCLASS_SEGMENT, 0)) {
+        form(FormRow::kPopSegment);
+        p.operation.reg = static_cast<std::uint8_t>(segment_number(insn.operands[0].reg.value));
+        return true;
+      }
+      return !BlockEmitter::fast_stack(mode, insn) && form(FormRow::kPopRm);
+    case ZYDIS_MNEMONIC_LEAVE:
+      return !BlockEmitter::fast_stack(mode, insn) && form(FormRow::kLeave);
+    case ZYDIS_MNEMONIC_CALL:
+      if (is_far(insn)) return form(FormRow::kFarCall);
+      if (BlockEmitter::fast_stack(mode, insn)) return false;
+      return form(insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? FormRow::kNearCallRelative
+                                                                        : FormRow::kNearCallRm);
+    case ZYDIS_MNEMONIC_JMP:
+      return is_far(insn) && form(FormRow::kFarJump);
+    case ZYDIS_MNEMONIC_RET:
+      if (is_far(insn)) return form(FormRow::kFarReturn);
+      return !BlockEmitter::fast_stack(mode, insn) && form(FormRow::kNearReturn);
+    case ZYDIS_MNEMONIC_MOVSD:
+      return is_string_form(insn) && form(FormRow::kStringMovsd);
+    case ZYDIS_MNEMONIC_CMPSD:
+      return is_string_form(insn) && form(FormRow::kStringCmpsd);
+    case ZYDIS_MNEMONIC_BT:
+    case ZYDIS_MNEMONIC_BTS:
+    case ZYDIS_MNEMONIC_BTR:
+    case ZYDIS_MNEMONIC_BTC:
+      return insn.memory && insn.reg.used && form(FormRow::kBitTest);
+    // In one piece on the host, LOCK included.
+    case ZYDIS_MNEMONIC_CMPXCHG8B:
+    case ZYDIS_MNEMONIC_CMPXCHG16B:
+      return false;
+    default:
+      break;
+  }
+  const int row = find_row(insn.mnemonic());
+  if (row < 0) return false;
+  plan_row(p, row);
+  return true;
+}
+
+bool Translator::classify_control(Planned& p, ModeKey) const {
+  const Insn& insn = p.insn;
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_CALL:
+      p.kind = Kind::kCall;
+      break;
+    case ZYDIS_MNEMONIC_RET:
+      p.kind = Kind::kRet;
+      break;
+    case ZYDIS_MNEMONIC_JMP:
+      p.kind = Kind::kJump;
+      break;
+    case ZYDIS_MNEMONIC_LOOP:
+    case ZYDIS_MNEMONIC_LOOPE:
+    case ZYDIS_MNEMONIC_LOOPNE:
+    case ZYDIS_MNEMONIC_JCXZ:
+    case ZYDIS_MNEMONIC_JECXZ:
+    case ZYDIS_MNEMONIC_JRCXZ:
+      p.kind = Kind::kLoop;
+      break;
+    default:
+      if (insn.raw.meta.category != ZYDIS_CATEGORY_COND_BR) return false;
+      p.kind = Kind::kConditional;
+  }
+  p.ends_block = true;
+  return true;
+}
+
+bool Translator::classify_special(Planned& p, ModeKey) const {
+  const Insn& insn = p.insn;
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_PUSH:
+      p.kind = Kind::kPush;
+      return true;
+    case ZYDIS_MNEMONIC_POP:
+      p.kind = Kind::kPop;
+      return true;
+    case ZYDIS_MNEMONIC_LEAVE:
+      p.kind = Kind::kLeave;
+      return true;
+    case ZYDIS_MNEMONIC_LEA:
+      p.kind = Kind::kLea;
+      return true;
+    case ZYDIS_MNEMONIC_CLD:
+    case ZYDIS_MNEMONIC_STD:
+      p.kind = Kind::kDirection;
+      return true;
+    // Hints: no access, no fault.
+    case ZYDIS_MNEMONIC_NOP:
+    case ZYDIS_MNEMONIC_PREFETCH:
+    case ZYDIS_MNEMONIC_PREFETCHNTA:
+    case ZYDIS_MNEMONIC_PREFETCHT0:
+    case ZYDIS_MNEMONIC_PREFETCHT1:
+    case ZYDIS_MNEMONIC_PREFETCHT2:
+    case ZYDIS_MNEMONIC_PREFETCHW:
+    case ZYDIS_MNEMONIC_PREFETCHWT1:
+      p.kind = Kind::kNothing;
+      return true;
+    case ZYDIS_MNEMONIC_MOV:
+      if (insn.memory && !insn.has_attribute(ZYDIS_ATTRIB_HAS_MODRM)) {
+        p.kind = Kind::kMoveAbsolute;
+        return true;
+      }
+      return false;
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
+      plan_fault(p, guest::invalid_opcode());
+      return true;
+    default:
+      return false;
+  }
+}
+
+namespace {
+// Memory that an instruction reaches without naming it: none may slip through the generic rule.
+bool has_implied_memory(const Insn& insn) {
+  for (unsigned i = 0; i < insn.raw.operand_count; ++i)
+    if (insn.operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY && &insn.operands[i] != insn.memory)
+      return true;
+  return false;
+}
+}  // namespace
+
+void Translator::classify(Planned& p, ModeKey mode) const {
+  p.ends_block = false;
+  if (auto fault = enablement_fault(p.insn, mode, model_)) return plan_fault(p, *fault);
+  if (classify_row(p, mode) || classify_control(p, mode) || classify_special(p, mode)) return;
+  if (has_implied_memory(p.insn) || has_vector_index(p.insn))
+    return plan_fault(p, guest::invalid_opcode());
+  p.kind = Kind::kGeneric;
+}
+
+TranslateStatus Translator::decode_block(const TranslateRequest& request) {
+  planned_ = 0;
+  std::size_t at = 0;
+  const std::size_t page_bytes = request.page_bytes ? request.page_bytes : request.bytes.size();
+  const auto start = static_cast<std::uint16_t>(guest::page_offset(request.key.physical));
+  const std::size_t limit = std::min<std::size_t>(request.max_instructions, plan_.size());
+  while (planned_ < limit && at < page_bytes) {
+    Planned& p = plan_[planned_];
+    const bool first = planned_ == 0;
+    const auto available = first ? request.bytes : request.bytes.subspan(at, page_bytes - at);
+    const auto error =
+        decoder_.decode(request.mode, available, static_cast<std::uint16_t>(start + at), p.insn);
+    if (error == DecodeError::kTruncated) {
+      if (!first) break;
+      return TranslateStatus::kNeedsNextPage;
+    }
+    if (error) {
+      p.insn.raw.length = 1;
+      p.insn.page_offset = static_cast<std::uint16_t>(start + at);
+      plan_fault(p, *error == DecodeError::kTooLong ? guest::general_protection()
+                                                    : guest::invalid_opcode());
+    } else {
+      classify(p, request.mode);
+    }
+    ++planned_;
+    at += p.insn.length();
+    if (p.ends_block) break;
+  }
+  return TranslateStatus::kOk;
+}
+
+bool Translator::flags_live_at_head() const {
+  std::uint32_t unknown = static_cast<std::uint32_t>(guest::flags::kArithmetic);
+  for (std::size_t i = 0; i < planned_; ++i) {
+    if (plan_[i].kind == Kind::kCallOut) return true;
+    if (plan_[i].insn.flags_read() & unknown) return true;
+    unknown &= ~plan_[i].insn.flags_overwritten();
+    if (unknown == 0) return false;
+  }
+  return true;
+}
+
+void Translator::emit(const Planned& p) {
+  emitter_.begin_insn(p.insn);
+  switch (p.kind) {
+    case Kind::kGeneric:
+      return emitter_.generic(p.insn);
+    case Kind::kCallOut:
+      return emitter_.call_out(p.operation);
+    case Kind::kLea:
+      return emitter_.lea(p.insn);
+    case Kind::kMoveAbsolute:
+      return emitter_.move_absolute(p.insn);
+    case Kind::kNothing:
+      return;
+    case Kind::kDirection:
+      return emitter_.set_direction(p.insn.mnemonic() == ZYDIS_MNEMONIC_STD);
+    case Kind::kPush:
+      return emitter_.push(p.insn);
+    case Kind::kPop:
+      return emitter_.pop(p.insn);
+    case Kind::kLeave:
+      return emitter_.leave(p.insn);
+    case Kind::kCall:
+      return emitter_.call(p.insn);
+    case Kind::kRet:
+      return emitter_.ret(p.insn);
+    case Kind::kJump:
+      return emitter_.jump(p.insn);
+    case Kind::kConditional:
+      return emitter_.conditional_jump(p.insn);
+    case Kind::kLoop:
+      return emitter_.loop_or_jcxz(p.insn);
+  }
+}
+
+TranslateStatus Translator::translate(const TranslateRequest& request) {
+  if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
+  emitter_.begin(request.key, request.mode);
+  if (request.loop_head) emitter_.head_check(flags_live_at_head());
+  for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
+  const Planned& last = plan_[planned_ - 1];
+  if (!last.ends_block) emitter_.fall_through(last.insn.page_offset + last.insn.length());
+  block_ = emitter_.finish(code_);
+  return TranslateStatus::kOk;
+}
+
+}  // namespace ringshift::translator

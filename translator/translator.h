@@ -1,0 +1,90 @@
+// translator/translator.h - translates one guest basic block: decode, classify, emit.
+// One object per vCPU, used by its thread. It never touches guest state; faults of fetching are the
+// caller's affair.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "codecache/arena.h"
+#include "codecache/block.h"
+#include "guest/cpu_model.h"
+#include "translator/block_emitter.h"
+#include "translator/insn.h"
+#include "translator/mode_key.h"
+#include "translator/thunks.h"
+
+namespace ringshift::translator {
+
+struct TranslateRequest {
+  codecache::BlockKey key;
+  ModeKey mode;
+  // Guest bytes from the block's start. At most to the end of the page, except that the first
+  // instruction may continue: then `bytes` has the tail too and `page_bytes` says where it begins.
+  std::span<const std::uint8_t> bytes;
+  std::size_t page_bytes = 0;
+  unsigned max_instructions = 64;
+  bool loop_head = false;
+};
+
+enum class TranslateStatus {
+  kOk,
+  kNeedsNextPage,  // the first instruction straddles: call again with the next page's bytes
+};
+
+class Translator {
+ public:
+  Translator(codecache::Arena& arena, const Thunks& thunks, const guest::CpuModel& model);
+
+  // On kOk, block() and code() hold the result until the next call.
+  TranslateStatus translate(const TranslateRequest& request);
+  codecache::Block& block() { return block_; }
+  std::span<const std::uint8_t> code() const { return code_; }
+  // Upper bound of what one translation adds to the arena.
+  static constexpr std::size_t kMaxCodeBytes = 64 * 1024;
+
+ private:
+  enum class Kind : std::uint8_t {
+    kGeneric,
+    kCallOut,
+    kLea,
+    kMoveAbsolute,
+    kNothing,
+    kDirection,
+    kPush,
+    kPop,
+    kLeave,
+    kCall,
+    kRet,
+    kJump,
+    kConditional,
+    kLoop,
+  };
+  struct Planned {
+    Insn insn;
+    Kind kind = Kind::kGeneric;
+    Operation operation;  // kCallOut
+    bool ends_block = false;
+  };
+
+  TranslateStatus decode_block(const TranslateRequest& request);
+  void classify(Planned& p, ModeKey mode) const;
+  bool classify_row(Planned& p, ModeKey mode) const;
+  bool classify_special(Planned& p, ModeKey mode) const;
+  bool classify_control(Planned& p, ModeKey mode) const;
+  void plan_fault(Planned& p, const guest::GuestFault& fault) const;
+  void plan_row(Planned& p, int row) const;
+  bool flags_live_at_head() const;
+  void emit(const Planned& p);
+
+  const guest::CpuModel& model_;
+  Decoder decoder_;
+  BlockEmitter emitter_;
+  std::vector<Planned> plan_;
+  std::size_t planned_ = 0;
+  codecache::Block block_;
+  std::span<const std::uint8_t> code_;
+};
+
+}  // namespace ringshift::translator
