@@ -84,8 +84,7 @@ bool Ps2Keyboard::key(std::string_view name, bool down) {
   return found.has_value();
 }
 
-// A byte from the system drops what was waiting to be sent, and a new command also drops an
-// argument that was due (commands are ED and above, arguments below).
+// Commands are ED and above, arguments below: a command in place of an argument ends the wait.
 void Ps2Keyboard::send(std::uint8_t byte) {
   if (awaiting_argument_ && byte < kSetLeds) {
     const std::uint8_t pending = *awaiting_argument_;
