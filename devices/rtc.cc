@@ -76,7 +76,8 @@ Rtc::Rtc(TimerService& timers, Line& irq8, std::int64_t utc_seconds)
     update_irq();
     arm();
   });
-  offset_ns_ = utc_seconds * kSecond - clock_.now_ns();
+  offset_seconds_ = utc_seconds;
+  phase_ns_ = -clock_.now_ns();
   seen_second_ = seconds();
   cmos_[kA] = a::kDividerRuns | 6;  // 1024 Hz
   cmos_[kB] = b::k24Hours;
@@ -151,7 +152,9 @@ void Rtc::write_a(std::uint8_t value) {
   cmos_[kA] = value & (a::kDivider | a::kRate);
   if (!ran && divider_running()) {
     // The first update follows half a second after the divider starts.
-    offset_ns_ += kSecond / 2 - (time_ns() - seconds() * kSecond);
+    const std::int64_t second = seconds();
+    phase_ns_ = kSecond / 2 - clock_.now_ns();
+    offset_seconds_ += second - seconds();
   }
   if (was_halted && !halted()) commit_frozen();
   if (new_rate) restart_periodic();
@@ -186,8 +189,13 @@ std::uint8_t Rtc::read_c() {
 
 bool Rtc::divider_running() const { return (cmos_[kA] & a::kDivider) == a::kDividerRuns; }
 bool Rtc::halted() const { return (cmos_[kB] & b::kSet) || !divider_running(); }
-std::int64_t Rtc::seconds() const { return floor_div(time_ns(), kSecond); }
-std::int64_t Rtc::next_second_ns() const { return (seconds() + 1) * kSecond - offset_ns_; }
+
+// Whole seconds of the divider chain; the date is so many more.
+std::int64_t Rtc::divider_seconds() const {
+  return floor_div(clock_.now_ns() + phase_ns_, kSecond);
+}
+std::int64_t Rtc::seconds() const { return divider_seconds() + offset_seconds_; }
+std::int64_t Rtc::next_second_ns() const { return (divider_seconds() + 1) * kSecond - phase_ns_; }
 
 bool Rtc::update_in_progress() const {
   return !halted() && next_second_ns() - clock_.now_ns() <= kUpdateCycleNs;
@@ -234,7 +242,7 @@ void Rtc::commit_frozen() {
                               std::int64_t{decode_hour(frozen_[kHours])} * 3600 +
                               decode(frozen_[kMinutes]) * 60 + decode(frozen_[kSeconds]);
   // The divider kept counting: the next second begins when it would have.
-  offset_ns_ += (second - seconds()) * kSecond;
+  offset_seconds_ += second - seconds();
   seen_second_ = second;
   const std::int64_t today = floor_div(second, kSecondsPerDay);
   weekday_shift_ = (std::int64_t{decode(frozen_[kWeekday])} + 6 - weekday_from_days(today)) % 7;

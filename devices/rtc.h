@@ -44,7 +44,7 @@ class Rtc final : public BytePorts {
   // Time of day.
   bool divider_running() const;
   bool halted() const;  // SET, or the divider held in reset: the registers stand
-  std::int64_t time_ns() const { return clock_.now_ns() + offset_ns_; }
+  std::int64_t divider_seconds() const;
   std::int64_t seconds() const;
   std::int64_t next_second_ns() const;  // guest time
   bool update_in_progress() const;
@@ -72,7 +72,8 @@ class Rtc final : public BytePorts {
   std::uint8_t index_ = 0, upper_index_ = 128;
   bool nmi_masked_ = false;
 
-  std::int64_t offset_ns_ = 0;             // wall clock minus guest time
+  std::int64_t phase_ns_ = 0;              // what the divider chain is ahead of guest time
+  std::int64_t offset_seconds_ = 0;        // since 1970, when the divider chain was at 0
   std::int64_t weekday_shift_ = 0;         // days by which the guest's weekday is off the calendar
   std::array<std::uint8_t, 11> frozen_{};  // while halted(): registers 0 to 9, then the century
   std::int64_t seen_second_ = 0;           // update and alarm flags are in C up to this one
