@@ -143,6 +143,18 @@ TEST_F(FarTransfer, LongModeCallAndReturn) {
   EXPECT_EQ(rsp(), kStack);
 }
 
+TEST_F(FarTransfer, SixtyFourBitFarPointersAreIntels) {
+  store<std::uint16_t>(kData + 8, kCode64);
+  for (const char* name : {"qemu64", "Nehalem"}) {
+    model = guest::CpuModel::create(name).value();
+    enter_long();
+    store<std::uint64_t>(
+        kData, model.vendor_is_intel() ? 0x123400005678ull : 0x5678 | std::uint64_t{kCode64} << 32);
+    ASSERT_TRUE(far_jump(core, memory_operation(8, kData)));
+    EXPECT_EQ(state.rip, model.vendor_is_intel() ? 0x123400005678u : 0x5678u) << name;
+  }
+}
+
 class FarReturn : public FarTransfer {
  protected:
   void frame32(std::initializer_list<std::uint32_t> items) {

@@ -12,9 +12,11 @@ using guest::Gpr;
 using guest::invalid_opcode;
 using namespace guest::flags;
 
-class FastSystemCalls : public CalloutTest {
+// One model of each vendor, whatever the host is.
+class FastSystemCalls : public CalloutTest, public ::testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override {
+    model = guest::CpuModel::create(GetParam()).value();
     state.msr.star = 0x0023001000000000ull | 0x12345678;
     state.msr.lstar = 0xffff800000001000;
     state.msr.cstar = 0xffff800000002000;
@@ -25,7 +27,10 @@ class FastSystemCalls : public CalloutTest {
   }
 };
 
-TEST_F(FastSystemCalls, SyscallFrom64BitCode) {
+INSTANTIATE_TEST_SUITE_P(Vendors, FastSystemCalls, ::testing::Values("qemu64", "Nehalem"),
+                         [](const auto& param) { return std::string(param.param); });
+
+TEST_P(FastSystemCalls, SyscallFrom64BitCode) {
   enter_long(3);
   state.rflags |= kDf | kCf | kRf;
   ASSERT_TRUE(syscall_entry(core, operation(4)));
@@ -40,7 +45,7 @@ TEST_F(FastSystemCalls, SyscallFrom64BitCode) {
   EXPECT_EQ(ss().dpl(), 0u);
 }
 
-TEST_F(FastSystemCalls, SyscallNeedsSceAndAModeOfItsVendor) {
+TEST_P(FastSystemCalls, SyscallNeedsSceAndAModeOfItsVendor) {
   enter_long(3);
   state.msr.efer &= ~guest::efer::kSce;
   EXPECT_TRUE(faults_with(syscall_entry(core, operation(4)), invalid_opcode()));
@@ -65,7 +70,7 @@ TEST_F(FastSystemCalls, SyscallNeedsSceAndAModeOfItsVendor) {
   }
 }
 
-TEST_F(FastSystemCalls, SysretTo64BitCode) {
+TEST_P(FastSystemCalls, SysretTo64BitCode) {
   enter_long(0);
   state.reg(Gpr::kRcx) = 0x7fff00001234;
   state.reg(Gpr::kR11) = 0xffffffffffffffff;
@@ -79,7 +84,7 @@ TEST_F(FastSystemCalls, SysretTo64BitCode) {
   EXPECT_TRUE(state.in_64bit_code());
 }
 
-TEST_F(FastSystemCalls, SysretToCompatibilityMode) {
+TEST_P(FastSystemCalls, SysretToCompatibilityMode) {
   enter_long(0);
   state.reg(Gpr::kRcx) = 0xaaaa00001234;
   state.reg(Gpr::kR11) = kIf;
@@ -90,7 +95,7 @@ TEST_F(FastSystemCalls, SysretToCompatibilityMode) {
   EXPECT_TRUE(cs().big());
 }
 
-TEST_F(FastSystemCalls, SysretChecks) {
+TEST_P(FastSystemCalls, SysretChecks) {
   enter_long(3);
   EXPECT_TRUE(faults_with(syscall_return(core, operation(8)), general_protection()));
   enter_long(0);
@@ -102,7 +107,7 @@ TEST_F(FastSystemCalls, SysretChecks) {
   EXPECT_TRUE(faults_with(syscall_return(core, operation(8)), invalid_opcode()));
 }
 
-TEST_F(FastSystemCalls, SysenterAndSysexitInProtectedMode) {
+TEST_P(FastSystemCalls, SysenterAndSysexitInProtectedMode) {
   enter_protected32(3);
   ASSERT_TRUE(sysenter(core, operation(4)));
   EXPECT_EQ(state.rip, 0x4000u);
@@ -121,14 +126,14 @@ TEST_F(FastSystemCalls, SysenterAndSysexitInProtectedMode) {
   EXPECT_EQ(state.cpl, 3);
 }
 
-TEST_F(FastSystemCalls, SysenterFromV86LeavesIt) {
+TEST_P(FastSystemCalls, SysenterFromV86LeavesIt) {
   enter_v86(0);
   ASSERT_TRUE(sysenter(core, operation(2)));
   EXPECT_FALSE(state.v86());
   EXPECT_EQ(state.cpl, 0);
 }
 
-TEST_F(FastSystemCalls, SysenterInLongModeIsIntels) {
+TEST_P(FastSystemCalls, SysenterInLongModeIsIntels) {
   enter_long(3);
   const Result entered = sysenter(core, operation(4));
   if (!model.vendor_is_intel()) {
@@ -150,7 +155,7 @@ TEST_F(FastSystemCalls, SysenterInLongModeIsIntels) {
   EXPECT_TRUE(faults_with(sysexit(core, operation(8)), general_protection()));
 }
 
-TEST_F(FastSystemCalls, SysenterChecks) {
+TEST_P(FastSystemCalls, SysenterChecks) {
   EXPECT_TRUE(faults_with(sysenter(core, operation(2)), general_protection())) << "real mode";
   enter_protected32(3);
   EXPECT_TRUE(faults_with(sysexit(core, operation(4)), general_protection())) << "CPL 3";

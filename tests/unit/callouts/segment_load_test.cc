@@ -157,17 +157,21 @@ TEST_F(SegmentLoad, StoresAreSixteenBitsInMemoryAndZeroExtendedInRegisters) {
 }
 
 TEST_F(SegmentLoad, PushMovesByTheOperandSize) {
-  enter_protected32();
-  store<std::uint32_t>(kStack - 4, 0xaaaaaaaa);
-  Operation op = operation(4);
+  Operation op;
   op.reg = static_cast<std::uint8_t>(Seg::kDs);
-  ASSERT_TRUE(push_segment(core, op));
-  EXPECT_EQ(rsp(), kStack - 4);
-  EXPECT_EQ(load32(kStack - 4), model.vendor_is_intel() ? 0xaaaa0000u | kData32 : kData32);
-  Operation narrow = operation(2);
-  narrow.reg = op.reg;
-  ASSERT_TRUE(push_segment(core, narrow));
-  EXPECT_EQ(rsp(), kStack - 6);
+  for (const char* name : {"qemu64", "Nehalem"}) {
+    model = guest::CpuModel::create(name).value();
+    enter_protected32();
+    store<std::uint32_t>(kStack - 4, 0xaaaaaaaa);
+    op.operand_bytes = 4;
+    ASSERT_TRUE(push_segment(core, op));
+    EXPECT_EQ(rsp(), kStack - 4);
+    EXPECT_EQ(load16(kStack - 4), kData32);
+    EXPECT_EQ(load16(kStack - 2), model.vendor_is_intel() ? 0xaaaa : 0) << name;
+    op.operand_bytes = 2;
+    ASSERT_TRUE(push_segment(core, op));
+    EXPECT_EQ(rsp(), kStack - 6);
+  }
 }
 
 TEST_F(SegmentLoad, PopLeavesTheStackPointerWhenTheLoadFaults) {
