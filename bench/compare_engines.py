@@ -26,6 +26,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.dont_write_bytecode = True  # leave no files beside the sources
 sys.path.insert(0, str(ROOT / "tests" / "guest"))
 import guest_image  # noqa: E402
 import serial_run  # noqa: E402

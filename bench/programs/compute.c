@@ -80,7 +80,7 @@ STEP(7, v ^ 0x5bd1e995)
 
 uint64_t work_indirect(void) {
   static uint32_t (*const volatile kSteps[])(uint32_t) = {step_0, step_1, step_2, step_3,
-                                                         step_4, step_5, step_6, step_7};
+                                                          step_4, step_5, step_6, step_7};
   uint32_t state = 99, v = 1;
   for (int i = 0; i < 25000000; ++i) {
     if ((i & 15) == 0) next_random(&state);
@@ -126,7 +126,7 @@ static void make_constants(uint32_t k[64]) {
     int prime = 1;
     for (unsigned d = 2; d * d <= n; ++d) prime &= n % d != 0;
     if (!prime) continue;
-      long double root = 1;
+    long double root = 1;
     for (int i = 0; i < 60; ++i) root = root - (root * root * root - n) / (3 * root * root);
     k[found++] = (uint32_t)(uint64_t)((root - (uint64_t)root) * 4294967296.0L);
   }
@@ -143,8 +143,8 @@ static void sha256_block(uint32_t h[8], const uint32_t k[64], const unsigned cha
   }
   uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], f = h[5], g = h[6], last = h[7];
   for (int i = 0; i < 64; ++i) {
-    uint32_t t1 = last + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) +
-                  k[i] + w[i];
+    uint32_t t1 =
+        last + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + k[i] + w[i];
     uint32_t t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
     last = g, g = f, f = e, e = d + t1;
     d = c, c = b, b = a, a = t1 + t2;

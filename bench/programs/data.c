@@ -190,8 +190,9 @@ static size_t lz_compress(const unsigned char* in, size_t size, unsigned char* o
 uint64_t work_compress(void) {
   enum { kBytes = 1 << 20 };
   static unsigned char in[kBytes], out[kBytes * 4];
-  static const char* const kWords[] = {"the ", "guest ", "translates ", "a ", "block ", "page ",
-                                       "table ", "fault ", "register ", "\n", "interrupt ", "of "};
+  static const char* const kWords[] = {"the ",      "guest ", "translates ", "a ",
+                                       "block ",    "page ",  "table ",      "fault ",
+                                       "register ", "\n",     "interrupt ",  "of "};
   uint32_t state = 21;
   for (size_t i = 0; i < kBytes;) {
     const char* w = kWords[next_random(&state) % 12];

@@ -1,4 +1,5 @@
-// bench/programs/kernel.c - workloads that live in the guest's kernel: system calls, faults, processes.
+// bench/programs/kernel.c - workloads that live in the guest's kernel: system calls, faults,
+// processes.
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,8 +18,8 @@ uint64_t work_faults(void) {
   enum { kPages = 64 };
   uint64_t sum = 0;
   for (int i = 0; i < 1500; ++i) {
-    volatile unsigned char* p = mmap(NULL, kPages * 4096, PROT_READ | PROT_WRITE,
-                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile unsigned char* p =
+        mmap(NULL, kPages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (int j = 0; j < kPages; ++j) p[j * 4096] = i + j;
     for (int j = 0; j < kPages; ++j) sum += p[j * 4096];
     munmap((void*)p, kPages * 4096);

@@ -1,4 +1,5 @@
-// bench/programs/main.c - the multi-call benchmark: runs the workloads named, prints time and checksum.
+// bench/programs/main.c - the multi-call benchmark: runs the workloads named, prints time and
+// checksum.
 #include <time.h>
 
 #include "workload.h"

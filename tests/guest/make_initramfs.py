@@ -10,7 +10,8 @@ import argparse
 import pathlib
 import sys
 
-import guest_image
+sys.dont_write_bytecode = True  # leave no files beside the sources
+import guest_image  # noqa: E402
 
 
 def main():

@@ -1,4 +1,5 @@
-// tests/guest/programs/bits.c - bit tests, scans, atomics and the newer general-register instructions.
+// tests/guest/programs/bits.c - bit tests, scans, atomics and the newer general-register
+// instructions.
 #include "check.h"
 
 // BT with a register offset reaches beyond the operand, in both directions.
@@ -11,16 +12,28 @@ static void bit_strings(void) {
     uint32_t* middle = bits + 32;
     switch (i % 4) {
       case 0:
-        __asm__ volatile("btl %k2, %1; setc %0" : "=q"(carry), "+m"(*middle) : "r"(offset) : "memory", "cc");
+        __asm__ volatile("btl %k2, %1; setc %0"
+                         : "=q"(carry), "+m"(*middle)
+                         : "r"(offset)
+                         : "memory", "cc");
         break;
       case 1:
-        __asm__ volatile("btsl %k2, %1; setc %0" : "=q"(carry), "+m"(*middle) : "r"(offset) : "memory", "cc");
+        __asm__ volatile("btsl %k2, %1; setc %0"
+                         : "=q"(carry), "+m"(*middle)
+                         : "r"(offset)
+                         : "memory", "cc");
         break;
       case 2:
-        __asm__ volatile("btrl %k2, %1; setc %0" : "=q"(carry), "+m"(*middle) : "r"(offset) : "memory", "cc");
+        __asm__ volatile("btrl %k2, %1; setc %0"
+                         : "=q"(carry), "+m"(*middle)
+                         : "r"(offset)
+                         : "memory", "cc");
         break;
       default:
-        __asm__ volatile("lock btcl %k2, %1; setc %0" : "=q"(carry), "+m"(*middle) : "r"(offset) : "memory", "cc");
+        __asm__ volatile("lock btcl %k2, %1; setc %0"
+                         : "=q"(carry), "+m"(*middle)
+                         : "r"(offset)
+                         : "memory", "cc");
     }
     hash = mix(hash, carry);
   }
@@ -108,8 +121,8 @@ static void leave_enter(void) {
       : "=&a"(frame), "=&c"(top), "=&d"(kept)
       :
       : "esi", "edi", "memory", "cc");
-  expect(frame == (unsigned)-4 && top == (unsigned)-48 && kept == 0, "bits.enter_leave", "%d %d", (int)frame,
-         (int)top);
+  expect(frame == (unsigned)-4 && top == (unsigned)-48 && kept == 0, "bits.enter_leave", "%d %d",
+         (int)frame, (int)top);
 #endif
 }
 

@@ -1,4 +1,5 @@
-// tests/guest/programs/faults.c - each processor exception arrives as the right signal, code and address.
+// tests/guest/programs/faults.c - each processor exception arrives as the right signal, code and
+// address.
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -61,17 +62,17 @@ static void install(void) {
     sigaction(kSignals[i], &action, NULL);
 }
 
-#define RAISES(p, name, want_signal, want_code, want_trap, ...)                              \
-  do {                                                                                       \
-    memset(&got, 0, sizeof got);                                                             \
-    expected_pc = 0;                                                                         \
-    if (sigsetjmp(escape, 1) == 0) {                                                         \
-      __VA_ARGS__;                                                                           \
-    }                                                                                        \
-    expect(got.signal == (want_signal) && got.code == (want_code) && got.trap == (want_trap) \
-               && (expected_pc == 0 || got.pc == expected_pc),                               \
-           name, "signal %d code %d trap %lu error %lx at %lx (%lx)", got.signal, got.code,  \
-           got.trap, got.error, (long)got.pc, (long)expected_pc);                            \
+#define RAISES(p, name, want_signal, want_code, want_trap, ...)                                 \
+  do {                                                                                          \
+    memset(&got, 0, sizeof got);                                                                \
+    expected_pc = 0;                                                                            \
+    if (sigsetjmp(escape, 1) == 0) {                                                            \
+      __VA_ARGS__;                                                                              \
+    }                                                                                           \
+    expect(got.signal == (want_signal) && got.code == (want_code) && got.trap == (want_trap) && \
+               (expected_pc == 0 || got.pc == expected_pc),                                     \
+           name, "signal %d code %d trap %lu error %lx at %lx (%lx)", got.signal, got.code,     \
+           got.trap, got.error, (long)got.pc, (long)expected_pc);                               \
   } while (0)
 
 #define ASM(text, ...) \
@@ -79,30 +80,41 @@ static void install(void) {
 
 static void arithmetic(void) {
   RAISES(1, "faults.divide_by_zero", SIGFPE, FPE_INTDIV, 0,
-         __asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; xor %%ebx, %%ebx; div %%ebx"
-                          ::: "eax", "ebx", "edx", "cc"));
+         __asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; xor %%ebx, %%ebx; div %%ebx" ::
+                              : "eax", "ebx", "edx", "cc"));
   RAISES(1, "faults.divide_overflow", SIGFPE, FPE_INTDIV, 0,
-         __asm__ volatile("mov $0x80000000, %%eax; cdq; mov $-1, %%ebx; idiv %%ebx"
-                          ::: "eax", "ebx", "edx", "cc"));
+         __asm__ volatile("mov $0x80000000, %%eax; cdq; mov $-1, %%ebx; idiv %%ebx" ::
+                              : "eax", "ebx", "edx", "cc"));
   unsigned csr, divide_on = 0x1f80 & ~0x200, normal = 0x1f80;
   RAISES(1, "faults.simd_divide", SIGFPE, FPE_FLTDIV, 19, {
     volatile double zero = 0, one = 1;
     __asm__ volatile("ldmxcsr %0; movsd %1, %%xmm0; divsd %2, %%xmm0"
-                     : : "m"(divide_on), "m"(one), "m"(zero) : "xmm0");
+                     :
+                     : "m"(divide_on), "m"(one), "m"(zero)
+                     : "xmm0");
   });
   __asm__ volatile("ldmxcsr %1; stmxcsr %0" : "=m"(csr) : "m"(normal));
   uint16_t unmasked = 0x37f & ~0x4;
   RAISES(1, "faults.x87_divide", SIGFPE, FPE_FLTDIV, 16,
-         __asm__ volatile("fninit; fldcw %0; fldz; fld1; fdivp; fwait" : : "m"(unmasked)));
+         __asm__ volatile("fninit; fldcw %0; fldz; fld1; fdivp; fwait"
+                          :
+                          : "m"(unmasked)));
   __asm__ volatile("fnclex; fninit");
 #ifdef __i386__
   RAISES(1, "faults.into", SIGSEGV, SI_KERNEL, 4,
-         __asm__ volatile("movb $0x7f, %%al; addb $1, %%al; into" ::: "eax", "cc"));
+         __asm__ volatile("movb $0x7f, %%al; addb $1, %%al; into" ::
+                              : "eax", "cc"));
   static const int kBounds[2] = {10, 20};
   RAISES(1, "faults.bound", SIGSEGV, SI_KERNEL, 5,
-         __asm__ volatile("bound %0, %1" : : "r"(5), "m"(kBounds) : "cc"));
+         __asm__ volatile("bound %0, %1"
+                          :
+                          : "r"(5), "m"(kBounds)
+                          : "cc"));
   RAISES(1, "faults.bound_inside", 0, 0, 0,
-         __asm__ volatile("bound %0, %1" : : "r"(15), "m"(kBounds) : "cc"));
+         __asm__ volatile("bound %0, %1"
+                          :
+                          : "r"(15), "m"(kBounds)
+                          : "cc"));
 #endif
 }
 
@@ -112,7 +124,8 @@ static void opcodes(void) {
   RAISES(2, "faults.bad_lock", SIGILL, ILL_ILLOPN, 6,
          ASM(MARK(2) ".byte 0xf0, 0x01, 0xc8", "m"(escape)));  // lock add eax, ecx
 #ifdef __x86_64__
-  RAISES(3, "faults.invalid_in_64bit", SIGILL, ILL_ILLOPN, 6, ASM(MARK(3) ".byte 0x27", "m"(escape)));
+  RAISES(3, "faults.invalid_in_64bit", SIGILL, ILL_ILLOPN, 6,
+         ASM(MARK(3) ".byte 0x27", "m"(escape)));
 #endif
   RAISES(4, "faults.int3", SIGTRAP, SI_KERNEL, 3, __asm__ volatile("int3"));
   RAISES(5, "faults.icebp", SIGTRAP, TRAP_BRKPT, 1, __asm__ volatile(".byte 0xf1"));
@@ -136,7 +149,9 @@ static void privileged(void) {
   RAISES(10, "faults.int_13", SIGSEGV, SI_KERNEL, 13, ASM(MARK(10) "int $13", "m"(escape)));
   expect(got.error == (13 << 3 | 2), "faults.int_13_error", "%lx", got.error);
   RAISES(11, "faults.bad_selector", SIGSEGV, SI_KERNEL, 13,
-         __asm__ volatile("mov %0, %%ds" : : "r"(0xfff8)));
+         __asm__ volatile("mov %0, %%ds"
+                          :
+                          : "r"(0xfff8)));
   expect(got.error == 0xfff8, "faults.bad_selector_error", "%lx", got.error);
 }
 
@@ -146,8 +161,8 @@ static void pages(void) {
   expect(got.address == 64 && got.error == 4, "faults.unmapped_read_error", "%lx %lx",
          (long)got.address, got.error);
   RAISES(1, "faults.read_only_write", SIGSEGV, SEGV_ACCERR, 14, *(volatile char*)(p + 123) = 1);
-  expect(got.address == (uintptr_t)p + 123 && (got.error & ~1ul) == 6, "faults.read_only_write_error",
-         "%lx %lx", (long)got.address, got.error);
+  expect(got.address == (uintptr_t)p + 123 && (got.error & ~1ul) == 6,
+         "faults.read_only_write_error", "%lx %lx", (long)got.address, got.error);
   (void)*(volatile unsigned char*)p;
   RAISES(1, "faults.present_write", SIGSEGV, SEGV_ACCERR, 14, *(volatile char*)(p + 5) = 1);
   expect(got.error == 7, "faults.present_write_error", "%lx", got.error);
@@ -168,9 +183,13 @@ static void pages(void) {
          (void)*(volatile char*)0x8000000000000000ull);
   RAISES(1, "faults.non_canonical_stack", SIGBUS, SI_KERNEL, 12,
          __asm__ volatile("mov %%rsp, %%rbx; mov %0, %%rsp; push %%rax; mov %%rbx, %%rsp"
-                          : : "r"(0x8000000000000000ull) : "rbx", "memory"));
+                          :
+                          : "r"(0x8000000000000000ull)
+                          : "rbx", "memory"));
   RAISES(1, "faults.non_canonical_jump", SIGSEGV, SI_KERNEL, 13,
-         __asm__ volatile("jmp *%0" : : "r"(0x8000000000000000ull)));
+         __asm__ volatile("jmp *%0"
+                          :
+                          : "r"(0x8000000000000000ull)));
 #endif
   munmap(p, 4096);
 }
@@ -178,10 +197,15 @@ static void pages(void) {
 static void alignment(void) {
   __attribute__((aligned(16))) static char bytes[32];
   RAISES(1, "faults.movaps_misaligned", SIGSEGV, SI_KERNEL, 13,
-         __asm__ volatile("movaps %0, %%xmm0" : : "m"(bytes[4]) : "xmm0"));
+         __asm__ volatile("movaps %0, %%xmm0"
+                          :
+                          : "m"(bytes[4])
+                          : "xmm0"));
   RAISES(1, "faults.alignment_check", SIGBUS, BUS_ADRALN, 17,
          __asm__ volatile("pushf; orl $0x40000, (%%" STACK_POINTER "); popf; movl %0, %%eax"
-                          : : "m"(bytes[1]) : "eax", "memory", "cc"));
+                          :
+                          : "m"(bytes[1])
+                          : "eax", "memory", "cc"));
 }
 
 static volatile int traps;
@@ -204,11 +228,15 @@ static void trap_flag(void) {
   sigaction(SIGTRAP, &action, NULL);
   traps = 0;
 #ifdef __x86_64__
-  __asm__ volatile("sub $256, %%rsp; pushf; orq $0x100, (%%rsp); popf; nop; nop; xor %%eax, %%eax; nop;"
-                   "pushf; andq $~0x100, (%%rsp); popf; nop; add $256, %%rsp" ::: "rax", "memory", "cc");
+  __asm__ volatile(
+      "sub $256, %%rsp; pushf; orq $0x100, (%%rsp); popf; nop; nop; xor %%eax, %%eax; nop;"
+      "pushf; andq $~0x100, (%%rsp); popf; nop; add $256, %%rsp" ::
+          : "rax", "memory", "cc");
 #else
-  __asm__ volatile("pushf; orl $0x100, (%%esp); popf; nop; nop; xor %%eax, %%eax; nop;"
-                   "pushf; andl $~0x100, (%%esp); popf; nop" ::: "eax", "memory", "cc");
+  __asm__ volatile(
+      "pushf; orl $0x100, (%%esp); popf; nop; nop; xor %%eax, %%eax; nop;"
+      "pushf; andl $~0x100, (%%esp); popf; nop" ::
+          : "eax", "memory", "cc");
 #endif
   expect(traps == 7, "faults.trap_flag", "%d traps from %lx to %lx", traps, (long)trap_first,
          (long)trap_last);

@@ -1,4 +1,5 @@
-// tests/guest/programs/floating.c - SSE floating point: known answers, rounding, flags, denormals, sums.
+// tests/guest/programs/floating.c - SSE floating point: known answers, rounding, flags, denormals,
+// sums.
 #include <emmintrin.h>
 #include <math.h>
 
@@ -11,8 +12,12 @@ static uint64_t bits_of(double d) {
 }
 
 // Arithmetic through intrinsics, so that the 32-bit build also uses SSE.
-static double add(double a, double b) { return _mm_cvtsd_f64(_mm_add_sd(_mm_set_sd(a), _mm_set_sd(b))); }
-static double mul(double a, double b) { return _mm_cvtsd_f64(_mm_mul_sd(_mm_set_sd(a), _mm_set_sd(b))); }
+static double add(double a, double b) {
+  return _mm_cvtsd_f64(_mm_add_sd(_mm_set_sd(a), _mm_set_sd(b)));
+}
+static double mul(double a, double b) {
+  return _mm_cvtsd_f64(_mm_mul_sd(_mm_set_sd(a), _mm_set_sd(b)));
+}
 static double quotient(double a, double b) {
   return _mm_cvtsd_f64(_mm_div_sd(_mm_set_sd(a), _mm_set_sd(b)));
 }
@@ -20,7 +25,8 @@ static double root(double a) { return _mm_cvtsd_f64(_mm_sqrt_sd(_mm_set_sd(a), _
 
 static void known_answers(void) {
   volatile double tenth = 0.1, fifth = 0.2, one = 1, three = 3, two = 2;
-  expect(bits_of(add(tenth, fifth)) == 0x3fd3333333333334ull, "floating.add", "%a", add(tenth, fifth));
+  expect(bits_of(add(tenth, fifth)) == 0x3fd3333333333334ull, "floating.add", "%a",
+         add(tenth, fifth));
   expect(bits_of(quotient(one, three)) == 0x3fd5555555555555ull, "floating.divide", "%a",
          quotient(one, three));
   expect(bits_of(root(two)) == 0x3ff6a09e667f3bcdull, "floating.sqrt", "%a", root(two));
@@ -29,7 +35,8 @@ static void known_answers(void) {
   expect(_mm_cvtsd_si32(_mm_set_sd(2.5)) == 2 && _mm_cvtsd_si32(_mm_set_sd(3.5)) == 4 &&
              _mm_cvttsd_si32(_mm_set_sd(-2.9)) == -2,
          "floating.convert", "wrong");
-  expect(_mm_cvtsd_si32(_mm_set_sd(1e300)) == (int)0x80000000, "floating.convert_overflow", "wrong");
+  expect(_mm_cvtsd_si32(_mm_set_sd(1e300)) == (int)0x80000000, "floating.convert_overflow",
+         "wrong");
 }
 
 static void rounding_modes(void) {
@@ -54,9 +61,10 @@ static void exception_flags(void) {
     char op;
     unsigned flags;
   } kCases[] = {
-      {1, 3, '/', 0x20},        {1, 0, '/', 0x04},         {0, 0, '/', 0x01},
-      {1e308, 10, '*', 0x28},   {3e-308, 1e-10, '*', 0x30}, {1, 2, '+', 0x00},
-      {4.9e-324, 1, '+', 0x22}, {INFINITY, -INFINITY, '+', 0x01},
+      {1, 3, '/', 0x20},          {1, 0, '/', 0x04},
+      {0, 0, '/', 0x01},          {1e308, 10, '*', 0x28},
+      {3e-308, 1e-10, '*', 0x30}, {1, 2, '+', 0x00},
+      {4.9e-324, 1, '+', 0x22},   {INFINITY, -INFINITY, '+', 0x01},
   };
   bool ok = true;
   unsigned got = 0, index = 0;
@@ -87,8 +95,13 @@ static void denormals(void) {
 static double random_double(uint64_t* state) {
   uint64_t r = next_random(state);
   if ((r & 15) == 0) {
-    static const uint64_t kEdges[] = {0, 1ull << 63, 0x7ff0000000000000ull, 0xfff0000000000000ull,
-                                      0x7ff8000000000001ull, 1, 0x000fffffffffffffull,
+    static const uint64_t kEdges[] = {0,
+                                      1ull << 63,
+                                      0x7ff0000000000000ull,
+                                      0xfff0000000000000ull,
+                                      0x7ff8000000000001ull,
+                                      1,
+                                      0x000fffffffffffffull,
                                       0x7fefffffffffffffull};
     r = kEdges[(r >> 8) & 7];
   }
@@ -103,9 +116,8 @@ static void random_sum(void) {
   for (int i = 0; i < 30000; ++i) {
     __m128d a = _mm_set_pd(random_double(&state), random_double(&state));
     __m128d b = _mm_set_pd(random_double(&state), random_double(&state));
-    __m128d results[8] = {_mm_add_pd(a, b),      _mm_sub_pd(a, b),   _mm_mul_pd(a, b),
-                          _mm_div_pd(a, b),      _mm_min_pd(a, b),   _mm_max_pd(a, b),
-                          _mm_cmplt_pd(a, b),    _mm_sqrt_pd(a)};
+    __m128d results[8] = {_mm_add_pd(a, b), _mm_sub_pd(a, b), _mm_mul_pd(a, b),   _mm_div_pd(a, b),
+                          _mm_min_pd(a, b), _mm_max_pd(a, b), _mm_cmplt_pd(a, b), _mm_sqrt_pd(a)};
     hash = mix_bytes(hash, results, sizeof results);
     __m128 narrow = _mm_cvtpd_ps(a);
     hash = mix_bytes(hash, &narrow, sizeof narrow);
@@ -122,10 +134,11 @@ static void integer_simd_sum(void) {
   for (int i = 0; i < 20000; ++i) {
     __m128i a = _mm_set_epi64x(next_random(&state), next_random(&state));
     __m128i b = _mm_set_epi64x(next_random(&state), next_random(&state));
-    __m128i results[] = {_mm_add_epi8(a, b),       _mm_adds_epi16(a, b),   _mm_mulhi_epi16(a, b),
-                         _mm_mul_epu32(a, b),      _mm_madd_epi16(a, b),   _mm_sad_epu8(a, b),
-                         _mm_packs_epi32(a, b),    _mm_unpackhi_epi8(a, b), _mm_shuffle_epi32(a, 0x1b),
-                         _mm_srli_epi64(a, i & 63), _mm_slli_si128(b, 5),   _mm_cmpgt_epi32(a, b)};
+    __m128i results[] = {
+        _mm_add_epi8(a, b),        _mm_adds_epi16(a, b),    _mm_mulhi_epi16(a, b),
+        _mm_mul_epu32(a, b),       _mm_madd_epi16(a, b),    _mm_sad_epu8(a, b),
+        _mm_packs_epi32(a, b),     _mm_unpackhi_epi8(a, b), _mm_shuffle_epi32(a, 0x1b),
+        _mm_srli_epi64(a, i & 63), _mm_slli_si128(b, 5),    _mm_cmpgt_epi32(a, b)};
     hash = mix_bytes(hash, results, sizeof results);
     hash = mix(hash, _mm_movemask_epi8(a));
   }

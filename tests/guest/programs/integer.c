@@ -1,24 +1,34 @@
-// tests/guest/programs/integer.c - integer arithmetic with its flags: known answers, and sums of many.
+// tests/guest/programs/integer.c - integer arithmetic with its flags: known answers, and sums of
+// many.
 #include "check.h"
 
 typedef unsigned long word;
 
 // The arithmetic flags after `op`, with AF left out where the manual leaves it undefined.
-#define BINARY_WITH_FLAGS(op, a, b, carry, mask)                                       \
-  ({                                                                                   \
-    word result_ = (a), flags_;                                                        \
-    __asm__ volatile("bt $0, %k3; " op " %2, %0; pushf; pop %1"                        \
-                     : "+r"(result_), "=r"(flags_)                                     \
-                     : "r"((word)(b)), "r"((word)(carry))                              \
-                     : "cc");                                                          \
-    hash = mix(mix(hash, result_), flags_ & (mask));                                   \
-    result_;                                                                           \
+#define BINARY_WITH_FLAGS(op, a, b, carry, mask)                \
+  ({                                                            \
+    word result_ = (a), flags_;                                 \
+    __asm__ volatile("bt $0, %k3; " op " %2, %0; pushf; pop %1" \
+                     : "+r"(result_), "=r"(flags_)              \
+                     : "r"((word)(b)), "r"((word)(carry))       \
+                     : "cc");                                   \
+    hash = mix(mix(hash, result_), flags_ & (mask));            \
+    result_;                                                    \
   })
 
 static void arithmetic_sum(void) {
   uint64_t state = 7, hash = MIX_SEED;
-  static const word kEdges[] = {0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fffffff, 0x80000000u,
-                                (word)-1, (word)1 << (sizeof(word) * 8 - 1)};
+  static const word kEdges[] = {0,
+                                1,
+                                0x7f,
+                                0x80,
+                                0xff,
+                                0x7fff,
+                                0x8000,
+                                0x7fffffff,
+                                0x80000000u,
+                                (word)-1,
+                                (word)1 << (sizeof(word) * 8 - 1)};
   enum { kEdgeCount = sizeof kEdges / sizeof kEdges[0] };
   for (int i = 0; i < 20000; ++i) {
     uint64_t r = next_random(&state);
@@ -44,12 +54,12 @@ static void shift_sum(void) {
     word a = (word)next_random(&state), b = (word)next_random(&state);
     uint8_t count = next_random(&state);
     word r, f;
-#define SHIFT(op, mask)                                                        \
-  r = a;                                                                       \
-  __asm__ volatile("bt $3, %k3; " op " %b2, %0; pushf; pop %1"                 \
-                   : "+r"(r), "=&r"(f)                                         \
-                   : "c"(count), "r"(b)                                        \
-                   : "cc");                                                    \
+#define SHIFT(op, mask)                                        \
+  r = a;                                                       \
+  __asm__ volatile("bt $3, %k3; " op " %b2, %0; pushf; pop %1" \
+                   : "+r"(r), "=&r"(f)                         \
+                   : "c"(count), "r"(b)                        \
+                   : "cc");                                    \
   hash = mix(mix(hash, r), f & (mask))
     SHIFT("rol", 0x1);
     SHIFT("ror", 0x1);
@@ -101,9 +111,9 @@ static void decimal_adjust(void) {
   uint64_t hash = MIX_SEED;
   for (unsigned a = 0; a < 0x10000; a += 7) {
     unsigned r, f;
-#define ADJUST(op, mask)                                                                      \
-  r = a;                                                                                      \
-  __asm__ volatile("cmpb $0x35, %%al; " op "; pushf; pop %1" : "+a"(r), "=r"(f) : : "cc");    \
+#define ADJUST(op, mask)                                                                   \
+  r = a;                                                                                   \
+  __asm__ volatile("cmpb $0x35, %%al; " op "; pushf; pop %1" : "+a"(r), "=r"(f) : : "cc"); \
   hash = mix(mix(hash, r), f & (mask))
     ADJUST("daa", 0xd5);
     ADJUST("das", 0xd5);

@@ -110,7 +110,8 @@ static void straddling(void) {
     __asm__ volatile("addl $1, %0" : "+m"(*(volatile uint32_t*)(p + 4095)) : : "cc");
   else
     faulted = true;
-  expect(faulted && p[4095] == 0x55, "memory.straddle_rmw_fault", "fault %d, byte %x", faulted, p[4095]);
+  expect(faulted && p[4095] == 0x55, "memory.straddle_rmw_fault", "fault %d, byte %x", faulted,
+         p[4095]);
   catch_faults(false);
   munmap(p, 8192);
 }

@@ -1,4 +1,5 @@
-// tests/guest/programs/processes.c - fork, exec and wait loops, pipes between processes, exit codes.
+// tests/guest/programs/processes.c - fork, exec and wait loops, pipes between processes, exit
+// codes.
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -12,7 +13,8 @@ static void fork_loop(void) {
     pid_t child = fork();
     if (child == 0) _exit(i & 0x7f);
     int status = -1;
-    ok &= waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == (i & 0x7f);
+    ok &= waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+          WEXITSTATUS(status) == (i & 0x7f);
   }
   expect(ok, "processes.fork_wait", "a child's status was wrong");
 }

@@ -1,4 +1,5 @@
-// tests/guest/programs/programs.c - the multi-call test binary: runs the programs named, or lists them.
+// tests/guest/programs/programs.c - the multi-call test binary: runs the programs named, or lists
+// them.
 #include <cpuid.h>
 #include <errno.h>
 #include <sys/utsname.h>

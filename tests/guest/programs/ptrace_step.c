@@ -22,24 +22,25 @@
 #endif
 
 // Each subject is a function in assembly whose instructions are counted by hand.
-#define SUBJECT(name, text)                                                            \
+#define SUBJECT(name, text)                                                                    \
   __asm__(".pushsection .text; .globl " #name "; .type " #name ", @function; " #name ": " text \
-          "; ret; .globl " #name "_end; " #name "_end: .popsection");                  \
+          "; ret; .globl " #name "_end; " #name "_end: .popsection");                          \
   extern const char name[], name##_end[];
 
-SUBJECT(straight, "xor %eax,%eax; inc %eax; inc %eax; add $5,%eax; nop")                     // 6
-SUBJECT(looping, "mov $10,%ecx; xor %eax,%eax; 1: add %ecx,%eax; dec %ecx; jnz 1b")           // 33
-SUBJECT(repeating, "mov $8,%ecx; lea -128(%" PREFIX "sp),%" PREFIX "di; xor %eax,%eax; cld;"  // 13
+SUBJECT(straight, "xor %eax,%eax; inc %eax; inc %eax; add $5,%eax; nop")             // 6
+SUBJECT(looping, "mov $10,%ecx; xor %eax,%eax; 1: add %ecx,%eax; dec %ecx; jnz 1b")  // 33
+SUBJECT(repeating, "mov $8,%ecx; lea -128(%" PREFIX "sp),%" PREFIX
+                   "di; xor %eax,%eax; cld;"  // 13
                    "rep stosb")
-SUBJECT(pushing, "pushf; pop %" PREFIX "ax; push %" PREFIX "ax; popf")                        // 5
-SUBJECT(calling, "call 2f; jmp 3f; 2: mov $9,%eax; ret; 3: nop")                              // 6
-SUBJECT(stack_segment, "mov %ss,%ecx; mov %ecx,%ss; nop; nop")                                // 4
+SUBJECT(pushing, "pushf; pop %" PREFIX "ax; push %" PREFIX "ax; popf")  // 5
+SUBJECT(calling, "call 2f; jmp 3f; 2: mov $9,%eax; ret; 3: nop")        // 6
+SUBJECT(stack_segment, "mov %ss,%ecx; mov %ecx,%ss; nop; nop")          // 4
 #ifdef __x86_64__
-SUBJECT(system_call, "mov $39,%eax; syscall; mov %eax,%edx; nop")                             // 5
+SUBJECT(system_call, "mov $39,%eax; syscall; mov %eax,%edx; nop")  // 5
 #else
-SUBJECT(system_call, "movl $20,%eax; int $0x80; mov %eax,%edx; nop")                          // 5
+SUBJECT(system_call, "movl $20,%eax; int $0x80; mov %eax,%edx; nop")  // 5
 #endif
-SUBJECT(identify, "push %" PREFIX "bx; xor %eax,%eax; cpuid; pop %" PREFIX "bx; nop")        // 6
+SUBJECT(identify, "push %" PREFIX "bx; xor %eax,%eax; cpuid; pop %" PREFIX "bx; nop")  // 6
 
 static long steps_through(const char* start, const char* end, struct user_regs_struct* last) {
   pid_t child = fork();
@@ -71,19 +72,20 @@ static long steps_through(const char* start, const char* end, struct user_regs_s
   return inside;
 }
 
-#define STEP(name, want, condition)                                                       \
-  do {                                                                                    \
-    memset(&regs, 0, sizeof regs);                                                        \
-    long steps = steps_through(name, name##_end, &regs);                                  \
+#define STEP(name, want, condition)                                                          \
+  do {                                                                                       \
+    memset(&regs, 0, sizeof regs);                                                           \
+    long steps = steps_through(name, name##_end, &regs);                                     \
     expect(steps == (want) && (condition), "ptrace_step." #name, "%ld steps, ax %lx cx %lx", \
-           steps, (unsigned long)regs.AX, (unsigned long)regs.CX);                        \
+           steps, (unsigned long)regs.AX, (unsigned long)regs.CX);                           \
   } while (0)
 
 void program_ptrace_step(void) {
   struct user_regs_struct regs;
   STEP(straight, 6, regs.AX == 7);
   STEP(looping, 33, regs.AX == 55 && regs.CX == 0);
-  // SDM Vol. 3 "Single-Step Exception Condition": a repeated string instruction traps at each iteration.
+  // SDM Vol. 3 "Single-Step Exception Condition": a repeated string instruction traps at each
+  // iteration.
   STEP(repeating, 13, regs.CX == 0);
   STEP(pushing, 5, (regs.AX & 2) == 2);
   STEP(calling, 6, regs.AX == 9);

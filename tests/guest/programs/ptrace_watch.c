@@ -1,4 +1,5 @@
-// tests/guest/programs/ptrace_watch.c - debug registers set through ptrace: break on execution, write, access.
+// tests/guest/programs/ptrace_watch.c - debug registers set through ptrace: break on execution,
+// write, access.
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -59,7 +60,8 @@ static void watch(const char* name, uintptr_t address, unsigned kind, unsigned b
     waitpid(child, &status, 0);
     if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP || hits > 100) break;
     ++hits;
-    dr6 = ptrace(PTRACE_PEEKUSER, child, offsetof(struct user, u_debugreg) + 6 * sizeof(long), NULL);
+    dr6 =
+        ptrace(PTRACE_PEEKUSER, child, offsetof(struct user, u_debugreg) + 6 * sizeof(long), NULL);
     struct user_regs_struct regs;
     ptrace(PTRACE_GETREGS, child, NULL, &regs);
     right_place &= want_pc == 0 || (uintptr_t)regs.PC == want_pc;
@@ -70,7 +72,8 @@ static void watch(const char* name, uintptr_t address, unsigned kind, unsigned b
     kill(child, SIGKILL);
     waitpid(child, &status, 0);
   }
-  expect(hits == want && right_place && ended, name, "%d hits, dr6 %lx, status %x", hits, dr6, status);
+  expect(hits == want && right_place && ended, name, "%d hits, dr6 %lx, status %x", hits, dr6,
+         status);
 }
 
 void program_ptrace_watch(void) {

@@ -1,4 +1,5 @@
-// tests/guest/programs/segments.c - LDT and TLS segments, bases and limits, 16-bit and other-size code.
+// tests/guest/programs/segments.c - LDT and TLS segments, bases and limits, 16-bit and other-size
+// code.
 #include <asm/ldt.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -19,9 +20,15 @@ static void on_fault(int number) {
 
 static bool set_ldt(unsigned entry, uintptr_t base, unsigned limit, bool big, bool pages,
                     unsigned contents, bool absent) {
-  struct user_desc d = {.entry_number = entry, .base_addr = base, .limit = limit, .seg_32bit = big,
-                        .contents = contents, .read_exec_only = 0, .limit_in_pages = pages,
-                        .seg_not_present = absent, .useable = 1};
+  struct user_desc d = {.entry_number = entry,
+                        .base_addr = base,
+                        .limit = limit,
+                        .seg_32bit = big,
+                        .contents = contents,
+                        .read_exec_only = 0,
+                        .limit_in_pages = pages,
+                        .seg_not_present = absent,
+                        .useable = 1};
   return syscall(SYS_modify_ldt, 1, &d, sizeof d) == 0;
 }
 #define LDT(n) ((n) << 3 | 7)
@@ -47,8 +54,8 @@ static int try_read(unsigned selector, unsigned offset, int* value) {
 }
 
 static void data_segments(void) {
-  unsigned char* p = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+  unsigned char* p =
+      mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
   for (int i = 0; i < 8192; ++i) p[i] = i * 7 + i / 256;
   if (!set_ldt(0, (uintptr_t)p, 100, true, false, 0, false)) {
     skip("segments.ldt", strerror(errno));
@@ -67,7 +74,8 @@ static void data_segments(void) {
   signal_number = try_read(LDT(1), 100, &value);
   expect(signal_number == SIGSEGV, "segments.expand_down_below", "signal %d", signal_number);
   signal_number = try_read(LDT(1), 4000, &value);
-  expect(signal_number == 0 && value == p[4000], "segments.expand_down", "signal %d", signal_number);
+  expect(signal_number == 0 && value == p[4000], "segments.expand_down", "signal %d",
+         signal_number);
   set_ldt(2, (uintptr_t)p, 0, true, true, 0, false);  // one page, in pages
   signal_number = try_read(LDT(2), 4095, &value);
   expect(signal_number == 0 && value == p[4095], "segments.page_limit_inside", "signal %d",
@@ -98,14 +106,15 @@ static void data_segments(void) {
 #ifdef __i386__
 // 16-bit code in an LDT segment, called far from 32-bit code.
 static void sixteen_bit_code(void) {
-  unsigned char* p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  unsigned char* p =
+      mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   static const unsigned char kCode[] = {
-      0xb8, 0x34, 0x12,        // mov ax, 0x1234
-      0x83, 0xc0, 0xff,        // add ax, -1
-      0xb9, 0x05, 0x00,        // mov cx, 5
-      0x01, 0xc8,              // add ax, cx
-      0xe2, 0xfc,              // loop to the add
-      0x66, 0xcb,              // retf with a 32-bit far pointer
+      0xb8, 0x34, 0x12,  // mov ax, 0x1234
+      0x83, 0xc0, 0xff,  // add ax, -1
+      0xb9, 0x05, 0x00,  // mov cx, 5
+      0x01, 0xc8,        // add ax, cx
+      0xe2, 0xfc,        // loop to the add
+      0x66, 0xcb,        // retf with a 32-bit far pointer
   };
   memcpy(p, kCode, sizeof kCode);
   set_ldt(4, (uintptr_t)p, 4095, false, false, 2, false);
@@ -120,8 +129,8 @@ static void sixteen_bit_code(void) {
 
 static void thread_area(void) {
   static unsigned char data[64] = {9, 8, 7};
-  struct user_desc d = {.entry_number = -1, .base_addr = (uintptr_t)data, .limit = 63, .seg_32bit = 1,
-                        .useable = 1};
+  struct user_desc d = {
+      .entry_number = -1, .base_addr = (uintptr_t)data, .limit = 63, .seg_32bit = 1, .useable = 1};
   if (syscall(SYS_set_thread_area, &d) != 0) {
     skip("segments.set_thread_area", strerror(errno));
     return;
@@ -134,10 +143,12 @@ static void thread_area(void) {
 // A 32-bit program on a 64-bit kernel may enter 64-bit code through the kernel's own segment.
 static void enter_64bit(void) {
   if (!kernel_is_64bit()) return;
-  static const unsigned char kCode[] = {0x48, 0xb8, 1, 0, 0, 0, 2, 0, 0, 0,  // movabs rax, 2_00000001
-                                        0x48, 0xc1, 0xe8, 0x20,              // shr rax, 32
-                                        0xcb};                               // retf
-  unsigned char* p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  static const unsigned char kCode[] = {0x48, 0xb8, 1,    0,    0,
+                                        0,    2,    0,    0,    0,  // movabs rax, 2_00000001
+                                        0x48, 0xc1, 0xe8, 0x20,     // shr rax, 32
+                                        0xcb};                      // retf
+  unsigned char* p =
+      mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   memcpy(p, kCode, sizeof kCode);
   struct {
     uint32_t offset;
@@ -159,17 +170,17 @@ static void base_registers(void) {
     __asm__ volatile("rdgsbase %0; wrgsbase %3; movb %%gs:0, %2; rdgsbase %1; wrgsbase %0"
                      : "=&r"(old), "=&r"(now), "=&q"(v)
                      : "r"((unsigned long)data + 1));
-    expect(old == (unsigned long)data && now == old + 1 && v == 2, "segments.wrgsbase", "%lx %lx %u",
-           old, now, v);
+    expect(old == (unsigned long)data && now == old + 1 && v == 2, "segments.wrgsbase",
+           "%lx %lx %u", old, now, v);
   }
   syscall(SYS_arch_prctl, 0x1001, 0);
 }
 
 // From 64-bit code to compatibility mode and back, with a stack below 4 GiB.
 static void enter_compatibility(void) {
-  static const unsigned char kCode[] = {0x40,                    // inc eax (a REX prefix in 64-bit mode)
-                                        0x05, 0x10, 0, 0, 0,     // add eax, 16
-                                        0xcb};                   // retf
+  static const unsigned char kCode[] = {0x40,  // inc eax (a REX prefix in 64-bit mode)
+                                        0x05, 0x10, 0, 0, 0,  // add eax, 16
+                                        0xcb};                // retf
   unsigned char* p = mmap(NULL, 65536, PROT_READ | PROT_WRITE | PROT_EXEC,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
   memcpy(p, kCode, sizeof kCode);

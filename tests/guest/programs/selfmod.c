@@ -1,4 +1,5 @@
-// tests/guest/programs/selfmod.c - code that changes: JIT pages, rewriting in place, aliases, page ends.
+// tests/guest/programs/selfmod.c - code that changes: JIT pages, rewriting in place, aliases, page
+// ends.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -67,11 +68,11 @@ static void next_instruction(void) {
 #ifdef __x86_64__
       0xc6, 0x05, 0x01, 0x00, 0x00, 0x00, 0x07,  // mov byte [rip+1], 7 (the immediate below)
 #else
-      0xe8, 0x00, 0x00, 0x00, 0x00,              // call the next instruction
-      0x5a,                                      // pop edx
-      0xc6, 0x42, 0x06, 0x07,                    // mov byte [edx+6], 7
+      0xe8, 0x00, 0x00, 0x00, 0x00,  // call the next instruction
+      0x5a,                          // pop edx
+      0xc6, 0x42, 0x06, 0x07,        // mov byte [edx+6], 7
 #endif
-      0xb8, 0x01, 0x00, 0x00, 0x00,              // mov eax, 1
+      0xb8, 0x01, 0x00, 0x00, 0x00,  // mov eax, 1
       0xc3,
   };
   bool ok = true;
@@ -96,7 +97,8 @@ static void aliased(void) {
   bool ok = true;
   for (int i = 0; i < 2000; ++i) {
     write_constant(w, i);
-    // SDM Vol. 3 "Handling Self- and Cross-Modifying Code": another linear address needs serializing.
+    // SDM Vol. 3 "Handling Self- and Cross-Modifying Code": another linear address needs
+    // serializing.
     cpuid(0, 0);
     ok &= ((Function)x)() == i && ((Function)y)() == i;
   }
@@ -125,7 +127,8 @@ static void straddling_instruction(void) {
   // Another page mapped in the place of the second one.
   write_constant(p + 4094, 0x11223344);
   ok = ((Function)(p + 4094))() == 0x11223344;
-  mmap(p + 4096, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  mmap(p + 4096, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+       -1, 0);
   write_constant(p + 4094, 0x55667788);
   ok &= ((Function)(p + 4094))() == 0x55667788;
   expect(ok, "selfmod.remapped_second_page", "old code ran");

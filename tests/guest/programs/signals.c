@@ -1,4 +1,5 @@
-// tests/guest/programs/signals.c - delivery, alternate stacks, long jumps, masks, interrupted calls.
+// tests/guest/programs/signals.c - delivery, alternate stacks, long jumps, masks, interrupted
+// calls.
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -79,7 +80,8 @@ static void stack_overflow(void) {
   }
   int status = 0;
   waitpid(child, &status, 0);
-  expect(WIFEXITED(status) && WEXITSTATUS(status) == 7, "signals.stack_overflow", "status %x", status);
+  expect(WIFEXITED(status) && WEXITSTATUS(status) == 7, "signals.stack_overflow", "status %x",
+         status);
 }
 
 static void long_jumps(void) {

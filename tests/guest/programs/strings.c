@@ -1,4 +1,5 @@
-// tests/guest/programs/strings.c - string instructions: every width, both directions, restart after a fault.
+// tests/guest/programs/strings.c - string instructions: every width, both directions, restart after
+// a fault.
 #include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -14,7 +15,7 @@ static void fill(void) {
   memset(target, 0xee, sizeof target);
 }
 
-#define REP(instruction, d, s, n, a)                                                     \
+#define REP(instruction, d, s, n, a) \
   __asm__ volatile("rep " instruction : "+D"(d), "+S"(s), "+c"(n) : "a"(a) : "memory", "cc")
 
 static void moves(void) {
@@ -56,22 +57,28 @@ static void stores_and_scans(void) {
   expect(d == target + 400 && target[0] == 0x44 && target[399] == 0x41 && target[400] == 0xee,
          "strings.stos", "%02x %02x", target[0], target[400]);
   n = 0;  // a count of zero touches nothing
-  d = (unsigned char*)16;
+  d = (unsigned char *)16;
   REP("stosb", d, s, n, 0);
-  expect(d == (unsigned char*)16, "strings.rep_zero", "moved");
+  expect(d == (unsigned char *)16, "strings.rep_zero", "moved");
 
   memset(target, 'a', 500);
   target[321] = 'b';
   d = target, n = 500;
   uint8_t zero;
-  __asm__ volatile("repne scasb; setz %2" : "+D"(d), "+c"(n), "=q"(zero) : "a"('b') : "memory", "cc");
+  __asm__ volatile("repne scasb; setz %2"
+                   : "+D"(d), "+c"(n), "=q"(zero)
+                   : "a"('b')
+                   : "memory", "cc");
   expect(zero && d == target + 322 && n == 178, "strings.scas", "at %ld, %lu left",
          (long)(d - target), n);
 
   memcpy(target, source, 1000);
   target[777] ^= 1;
   d = target, s = source, n = 1000;
-  __asm__ volatile("repe cmpsb; setz %3" : "+D"(d), "+S"(s), "+c"(n), "=q"(zero) : : "memory", "cc");
+  __asm__ volatile("repe cmpsb; setz %3"
+                   : "+D"(d), "+S"(s), "+c"(n), "=q"(zero)
+                   :
+                   : "memory", "cc");
   expect(!zero && d == target + 778 && n == 222, "strings.cmps", "at %ld", (long)(d - target));
 
   uint64_t hash = MIX_SEED;
@@ -85,11 +92,11 @@ static void stores_and_scans(void) {
 }
 
 static volatile unsigned long fault_count, fault_address, faulting_rcx, faulting_rdi;
-static unsigned char* page;
+static unsigned char *page;
 
-static void on_fault(int signal_number, siginfo_t* info, void* raw) {
+static void on_fault(int signal_number, siginfo_t *info, void *raw) {
   (void)signal_number;
-  ucontext_t* context = raw;
+  ucontext_t *context = raw;
 #ifdef __x86_64__
   faulting_rcx = context->uc_mcontext.gregs[REG_RCX];
   faulting_rdi = context->uc_mcontext.gregs[REG_RDI];
@@ -117,7 +124,8 @@ static void fault_in_the_middle(void) {
              faulting_rdi == (unsigned long)page + 4096,
          "strings.fault_state", "%lu faults at %lx, rcx %lu", fault_count, fault_address,
          faulting_rcx);
-  expect(memcmp(page + 4000, source, 200) == 0 && n == 0, "strings.fault_resume", "contents differ");
+  expect(memcmp(page + 4000, source, 200) == 0 && n == 0, "strings.fault_resume",
+         "contents differ");
   munmap(page, 8192);
 }
 

@@ -1,4 +1,5 @@
-// tests/guest/programs/syscalls.c - every way into the kernel: SYSCALL, SYSENTER through the vDSO, INT 80H.
+// tests/guest/programs/syscalls.c - every way into the kernel: SYSCALL, SYSENTER through the vDSO,
+// INT 80H.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/auxv.h>
@@ -47,11 +48,10 @@ static void entries(void) {
   }
 #else
   unsigned long rcx, r11, result, next, flags_in;
-  __asm__ volatile(
-      "pushf; pop %4; lea 1f(%%rip), %3; mov $39, %%eax; syscall; 1: mov %%r11, %1"
-      : "=&c"(rcx), "=&r"(r11), "=&a"(result), "=&r"(next), "=&r"(flags_in)
-      :
-      : "r11", "memory");
+  __asm__ volatile("pushf; pop %4; lea 1f(%%rip), %3; mov $39, %%eax; syscall; 1: mov %%r11, %1"
+                   : "=&c"(rcx), "=&r"(r11), "=&a"(result), "=&r"(next), "=&r"(flags_in)
+                   :
+                   : "r11", "memory");
   expect((long)result == pid && rcx == next && ((r11 ^ flags_in) & ~0x8d5ul) == 0,
          "syscalls.syscall_rcx_r11", "%lu rcx %lx r11 %lx", result, rcx, r11);
 #endif
@@ -64,7 +64,8 @@ static void many_calls(void) {
   expect(ok, "syscalls.getppid_loop", "wrong answer");
   errno = 0;
   expect(syscall(9999) == -1 && errno == ENOSYS, "syscalls.enosys", "errno %d", errno);
-  expect(syscall(SYS_write, 1, 1, 1) == -1 && errno == EFAULT, "syscalls.efault", "errno %d", errno);
+  expect(syscall(SYS_write, 1, 1, 1) == -1 && errno == EFAULT, "syscalls.efault", "errno %d",
+         errno);
 }
 
 // Copies between user and kernel memory, through pipes and files, in awkward sizes.

@@ -1,4 +1,5 @@
-// tests/guest/programs/threads.c - pthreads, mutexes, condition variables, thread-local data, futexes.
+// tests/guest/programs/threads.c - pthreads, mutexes, condition variables, thread-local data,
+// futexes.
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -100,7 +101,8 @@ static void create_many(void) {
   for (long i = 0; i < 300; ++i) {
     pthread_t thread;
     void* result = NULL;
-    ok &= pthread_create(&thread, NULL, nothing, (void*)i) == 0 && pthread_join(thread, &result) == 0;
+    ok &=
+        pthread_create(&thread, NULL, nothing, (void*)i) == 0 && pthread_join(thread, &result) == 0;
     ok &= (long)result == i;
   }
   expect(ok, "threads.create_join", "a thread failed");

@@ -1,4 +1,5 @@
-// tests/guest/programs/timers.c - clocks never step back, sleeps last as long as asked, timers keep ticking.
+// tests/guest/programs/timers.c - clocks never step back, sleeps last as long as asked, timers keep
+// ticking.
 #include <poll.h>
 #include <signal.h>
 #include <sys/time.h>

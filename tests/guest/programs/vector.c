@@ -1,4 +1,5 @@
-// tests/guest/programs/vector.c - AVX, AVX2, AVX-512, AES, SHA and the like, where CPUID offers them.
+// tests/guest/programs/vector.c - AVX, AVX2, AVX-512, AES, SHA and the like, where CPUID offers
+// them.
 #include <immintrin.h>
 
 #include "check.h"
@@ -27,13 +28,14 @@ ON("avx") static uint64_t avx_sum(void) {
   }
   // VZEROUPPER and the 128-bit VEX forms clear the upper half; legacy SSE keeps it.
   __m256i ones, kept, cleared;
-  __asm__("vpcmpeqd %%xmm0, %%xmm0, %%xmm0; vinsertf128 $1, %%xmm0, %%ymm0, %%ymm0;"
-          "vmovaps %%ymm0, %%ymm1; vmovaps %%ymm0, %%ymm2;"
-          "pxor %%xmm1, %%xmm1; vpxor %%xmm2, %%xmm2, %%xmm2;"
-          "vmovups %%ymm0, %0; vmovups %%ymm1, %1; vmovups %%ymm2, %2; vzeroupper"
-          : "=m"(ones), "=m"(kept), "=m"(cleared)
-          :
-          : "xmm0", "xmm1", "xmm2");
+  __asm__(
+      "vpcmpeqd %%xmm0, %%xmm0, %%xmm0; vinsertf128 $1, %%xmm0, %%ymm0, %%ymm0;"
+      "vmovaps %%ymm0, %%ymm1; vmovaps %%ymm0, %%ymm2;"
+      "pxor %%xmm1, %%xmm1; vpxor %%xmm2, %%xmm2, %%xmm2;"
+      "vmovups %%ymm0, %0; vmovups %%ymm1, %1; vmovups %%ymm2, %2; vzeroupper"
+      : "=m"(ones), "=m"(kept), "=m"(cleared)
+      :
+      : "xmm0", "xmm1", "xmm2");
   hash = mix_bytes(hash, &ones, 32);
   hash = mix_bytes(hash, &kept, 32);
   return mix_bytes(hash, &cleared, 32);
@@ -48,9 +50,12 @@ ON("avx2,fma") static uint64_t avx2_sum(void) {
     fill(&a, 32, &state);
     fill(&b, 32, &state);
     __m256i index = _mm256_and_si256(a, _mm256_set1_epi32(255));
-    __m256i results[] = {_mm256_add_epi32(a, b), _mm256_mullo_epi16(a, b),
-                         _mm256_shuffle_epi8(a, b), _mm256_permutevar8x32_epi32(a, b),
-                         _mm256_i32gather_epi32(table, index, 4), _mm256_sllv_epi32(a, index)};
+    __m256i results[] = {_mm256_add_epi32(a, b),
+                         _mm256_mullo_epi16(a, b),
+                         _mm256_shuffle_epi8(a, b),
+                         _mm256_permutevar8x32_epi32(a, b),
+                         _mm256_i32gather_epi32(table, index, 4),
+                         _mm256_sllv_epi32(a, index)};
     hash = mix_bytes(hash, results, sizeof results);
     __m256d x = _mm256_cvtepi32_pd(_mm256_castsi256_si128(a));
     __m256d y = _mm256_cvtepi32_pd(_mm256_castsi256_si128(b));
@@ -67,9 +72,12 @@ ON("avx512f,avx512bw,avx512vl,avx512dq") static uint64_t avx512_sum(void) {
     fill(&a, 64, &state);
     fill(&b, 64, &state);
     __mmask16 k = _mm512_cmpgt_epi32_mask(a, b);
-    __m512i results[] = {_mm512_mask_add_epi32(a, k, a, b), _mm512_maskz_mullo_epi32(k, a, b),
-                         _mm512_rol_epi64(a, 13), _mm512_ternarylogic_epi64(a, b, a, 0x96),
-                         _mm512_mask_compress_epi32(b, k, a), _mm512_permutexvar_epi64(a, b)};
+    __m512i results[] = {_mm512_mask_add_epi32(a, k, a, b),
+                         _mm512_maskz_mullo_epi32(k, a, b),
+                         _mm512_rol_epi64(a, 13),
+                         _mm512_ternarylogic_epi64(a, b, a, 0x96),
+                         _mm512_mask_compress_epi32(b, k, a),
+                         _mm512_permutexvar_epi64(a, b)};
     hash = mix_bytes(mix(hash, k), results, sizeof results);
     char masked[64] = {0};
     _mm512_mask_storeu_epi8(masked, (__mmask64)next_random(&state), a);
@@ -111,8 +119,9 @@ ON("sse4.2,ssse3") static uint64_t sse4_sum(void) {
     __m128i a, b;
     fill(&a, 16, &state);
     fill(&b, 16, &state);
-    __m128i results[] = {_mm_shuffle_epi8(a, b), _mm_blendv_epi8(a, b, a), _mm_mpsadbw_epu8(a, b, 3),
-                         _mm_cmpistrm(a, b, 0x40), _mm_hadd_epi16(a, b), _mm_minpos_epu16(a)};
+    __m128i results[] = {_mm_shuffle_epi8(a, b),    _mm_blendv_epi8(a, b, a),
+                         _mm_mpsadbw_epu8(a, b, 3), _mm_cmpistrm(a, b, 0x40),
+                         _mm_hadd_epi16(a, b),      _mm_minpos_epu16(a)};
     hash = mix_bytes(hash, results, sizeof results);
     hash = mix(hash, _mm_cmpistri(a, b, 0x0c));
     hash = mix(hash, _mm_crc32_u32((uint32_t)hash, (uint32_t)i));

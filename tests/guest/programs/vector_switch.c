@@ -1,4 +1,5 @@
-// tests/guest/programs/vector_switch.c - SIMD, mask and x87 registers survive task switches and signals.
+// tests/guest/programs/vector_switch.c - SIMD, mask and x87 registers survive task switches and
+// signals.
 #include <signal.h>
 #include <stddef.h>
 #include <sys/time.h>
@@ -23,9 +24,10 @@ _Static_assert(offsetof(Registers, out) == 1024 && offsetof(Registers, mask_in) 
 
 #ifdef __x86_64__
 enum { kRegisterCount = 16 };
-#define EACH(F, r) \
-  F(r, 0) F(r, 1) F(r, 2) F(r, 3) F(r, 4) F(r, 5) F(r, 6) F(r, 7) \
-  F(r, 8) F(r, 9) F(r, 10) F(r, 11) F(r, 12) F(r, 13) F(r, 14) F(r, 15)
+#define EACH(F, r)                                                                          \
+  F(r, 0)                                                                                   \
+  F(r, 1) F(r, 2) F(r, 3) F(r, 4) F(r, 5) F(r, 6) F(r, 7) F(r, 8) F(r, 9) F(r, 10) F(r, 11) \
+      F(r, 12) F(r, 13) F(r, 14) F(r, 15)
 #define YIELD "mov $24, %%eax; syscall;"  // sched_yield
 #define YIELD_CLOBBERS "rax", "rcx", "r11"
 #else
@@ -45,20 +47,18 @@ enum { kRegisterCount = 8 };
 #define STORE_X87 "fstpt 2288(%0); fstpt 2272(%0); fstpt 2256(%0); fstpt 2240(%0);"
 #define SPIN "mov $30000, %%ecx; 1: dec %%ecx; jnz 1b;"
 #define XMM_CLOBBERS "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7"
-#define ROUND_TRIP(between, load, store)                                   \
-  __asm__ volatile(LOAD_X87 load between store STORE_X87                   \
-                   :                                                       \
-                   : "S"(r)                                                \
+#define ROUND_TRIP(between, load, store)                 \
+  __asm__ volatile(LOAD_X87 load between store STORE_X87 \
+                   :                                     \
+                   : "S"(r)                              \
                    : "memory", "cc", YIELD_CLOBBERS, XMM_CLOBBERS)
 
 // Between load and store nothing but the kernel, or a signal handler, can touch the registers.
 __attribute__((noinline)) static void round_trip(Registers* r, unsigned width, bool spin) {
   if (width == 16 && spin) ROUND_TRIP(SPIN, EACH(LOAD, xmm), EACH(STORE, xmm));
   if (width == 16 && !spin) ROUND_TRIP(YIELD, EACH(LOAD, xmm), EACH(STORE, xmm));
-  if (width == 32 && spin)
-    ROUND_TRIP(SPIN, EACH(LOAD_V, ymm), EACH(STORE_V, ymm) "vzeroupper;");
-  if (width == 32 && !spin)
-    ROUND_TRIP(YIELD, EACH(LOAD_V, ymm), EACH(STORE_V, ymm) "vzeroupper;");
+  if (width == 32 && spin) ROUND_TRIP(SPIN, EACH(LOAD_V, ymm), EACH(STORE_V, ymm) "vzeroupper;");
+  if (width == 32 && !spin) ROUND_TRIP(YIELD, EACH(LOAD_V, ymm), EACH(STORE_V, ymm) "vzeroupper;");
   if (width == 64 && spin)
     ROUND_TRIP(SPIN, EACH(LOAD_V, zmm) EACH_MASK(LOAD_MASK),
                EACH(STORE_V, zmm) EACH_MASK(STORE_MASK) "vzeroupper;");

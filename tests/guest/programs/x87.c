@@ -1,4 +1,5 @@
-// tests/guest/programs/x87.c - the x87 unit: stack, tags, control word, 80-bit results, saved images.
+// tests/guest/programs/x87.c - the x87 unit: stack, tags, control word, 80-bit results, saved
+// images.
 #include "check.h"
 
 static uint16_t control_word(void) {
@@ -25,7 +26,8 @@ static void known_answers(void) {
   long double narrow = one / three;
   set_control_word(saved);
   expect((double)narrow == narrow && narrow != third, "x87.precision_control", "%La", narrow);
-  expect((saved & 0x3f) == 0x3f && (saved & 0x300) == 0x300, "x87.initial_control_word", "%x", saved);
+  expect((saved & 0x3f) == 0x3f && (saved & 0x300) == 0x300, "x87.initial_control_word", "%x",
+         saved);
 }
 
 static void arithmetic_sum(void) {
@@ -34,7 +36,10 @@ static void arithmetic_sum(void) {
   for (int i = 0; i < 20000; ++i) {
     long double a = (long double)(int64_t)next_random(&state) * 1e-7L;
     long double b = (long double)(int64_t)next_random(&state) * 3e-11L + 1e-300L;
-    set_control_word((saved & ~0xf00) | (i & 3) << 10 | ((i >> 2) % 3 == 1 ? 0 : (i >> 2) % 3 == 2 ? 0x200 : 0x300));
+    set_control_word((saved & ~0xf00) | (i & 3) << 10 |
+                     ((i >> 2) % 3 == 1   ? 0
+                      : (i >> 2) % 3 == 2 ? 0x200
+                                          : 0x300));
     hash = mix_long_double(hash, a + b);
     hash = mix_long_double(hash, a - b);
     hash = mix_long_double(hash, a * b);
@@ -86,15 +91,17 @@ static void transcendental_sum(void) {
 static void stack_and_tags(void) {
   // FSTENV's 32-bit image: control, status, tag word, then pointers.
   uint32_t environment[7];
-  __asm__ volatile("fninit; fld1; fldz; fldpi; fnstenv %0; fninit" : "=m"(environment) : : "memory");
+  __asm__ volatile("fninit; fld1; fldz; fldpi; fnstenv %0; fninit"
+                   : "=m"(environment)
+                   :
+                   : "memory");
   expect((environment[1] >> 11 & 7) == 5, "x87.top", "top %u", environment[1] >> 11 & 7);
   // Registers 5 (pi), 6 (zero), 7 (one): valid 00, zero 01, valid 00; the others empty 11.
   expect((environment[2] & 0xffff) == 0x13ff, "x87.tags", "%x", environment[2] & 0xffff);
 
   uint16_t status;
-  __asm__ volatile(
-      "fninit; fld1; fld1; fld1; fld1; fld1; fld1; fld1; fld1; fld1; fnstsw %0; fninit"
-      : "=m"(status));
+  __asm__ volatile("fninit; fld1; fld1; fld1; fld1; fld1; fld1; fld1; fld1; fld1; fnstsw %0; fninit"
+                   : "=m"(status));
   expect((status & 0x241) == 0x241, "x87.stack_overflow", "status %x", status);
   __asm__ volatile("fninit; faddp; fnstsw %0; fninit" : "=m"(status));
   expect((status & 0x241) == 0x41, "x87.stack_underflow", "status %x", status);
@@ -112,8 +119,8 @@ static void saved_images(void) {
                    : "=m"(fx), "=m"(fx_again)
                    :
                    : "memory");
-  expect(memcmp(fx + 32, fx_again + 32, 128) == 0 && fx[4] == 0xc0, "x87.fxsave_fxrstor",
-         "tags %x", fx[4]);
+  expect(memcmp(fx + 32, fx_again + 32, 128) == 0 && fx[4] == 0xc0, "x87.fxsave_fxrstor", "tags %x",
+         fx[4]);
 }
 
 static void mmx_aliases(void) {
@@ -135,7 +142,10 @@ static void conditional(void) {
   uint8_t below, zero;
   __asm__("cmp $1, %1; fcmove %%st(1), %%st" : "=t"(r) : "r"(1), "0"(2.0L), "u"(7.0L) : "cc");
   expect(r == 7, "x87.fcmov", "%La", r);
-  __asm__("fcomi %%st(1), %%st; setb %0; setz %1" : "=q"(below), "=q"(zero) : "t"(1.0L), "u"(2.0L) : "cc");
+  __asm__("fcomi %%st(1), %%st; setb %0; setz %1"
+          : "=q"(below), "=q"(zero)
+          : "t"(1.0L), "u"(2.0L)
+          : "cc");
   expect(below && !zero, "x87.fcomi", "%d %d", below, zero);
 }
 
