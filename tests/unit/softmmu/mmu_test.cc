@@ -151,6 +151,21 @@ TEST_F(MmuTest, OutsideLongModeTheLinearSpaceWrapsAt4GiB) {
   EXPECT_EQ(g_.memory->read({0x400000}, 2), 0xaabbu);
 }
 
+// In long mode the walk itself knows nothing of 4 GiB: the size of the code decides.
+TEST_F(MmuTest, CompatibilityModeWrapsAt4GiBAnd64BitCodeDoesNot) {
+  g_.map(0xfffff000, 0x200000 | kRw);
+  g_.map(0, 0x300000 | kRw);
+  g_.map(0x100000000, 0x400000 | kRw);
+  for (const bool in_64bit_code : {false, true}) {
+    g_.state.segment(guest::Seg::kCs).attributes = in_64bit_code ? 0x2000 : 0;
+    ASSERT_TRUE(mmu_.store<std::uint32_t>({0xfffffffe}, 0xaabbccdd, kWrite));
+    EXPECT_EQ(g_.memory->read({0x200ffe}, 2), 0xccddu);
+    EXPECT_EQ(g_.memory->read({in_64bit_code ? 0x400000u : 0x300000u}, 2), 0xaabbu);
+    EXPECT_EQ(g_.memory->read({in_64bit_code ? 0x300000u : 0x400000u}, 2), 0u);
+    g_.memory->write({0x300000}, 2, 0);
+  }
+}
+
 TEST_F(MmuTest, DevicesAreReachedOnceAndNeverCached) {
   Device device;
   ASSERT_TRUE(g_.memory->add_mmio({0xfee00000}, 0x1000, device));
