@@ -24,9 +24,11 @@ class TimerQueue::QueuedTimer final : public Timer {
   QueuedTimer& operator=(const QueuedTimer&) = delete;
 
   void arm(std::int64_t deadline_ns) override {
+    const std::int64_t before = queue_.earliest();
     queue_.remove(*this);
     deadline_ = deadline_ns;
     queue_.insert(*this);
+    if (deadline_ns < before && queue_.observer_) queue_.observer_();
   }
   void cancel() override { queue_.remove(*this); }
 
@@ -96,12 +98,15 @@ void TimerQueue::resume() {
   if (observer_) observer_();
 }
 
+std::int64_t TimerQueue::earliest() const {
+  return heap_.empty() ? std::numeric_limits<std::int64_t>::max() : heap_.front()->deadline_;
+}
+
 void TimerQueue::insert(QueuedTimer& timer) {
   timer.sequence_ = next_sequence_++;
   heap_.push_back(&timer);
   timer.slot_ = heap_.size() - 1;
   sift_up(timer.slot_);
-  if (timer.slot_ == 0 && observer_) observer_();
 }
 
 void TimerQueue::remove(QueuedTimer& timer) {

@@ -55,6 +55,7 @@ class TimerQueue final : public TimerService, private Clock {
   class QueuedTimer;
 
   std::int64_t now_ns() const override;
+  std::int64_t earliest() const;
   void insert(QueuedTimer& timer);
   void remove(QueuedTimer& timer);
   void place(std::size_t slot, QueuedTimer* timer);

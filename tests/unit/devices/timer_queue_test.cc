@@ -98,6 +98,8 @@ TEST(TimerQueue, ObserverHearsOnlyOfEarlierDeadlines) {
   EXPECT_EQ(calls, 1);
   b->arm(50);
   EXPECT_EQ(calls, 2);
+  b->arm(60);  // first still, but later
+  EXPECT_EQ(calls, 2);
 }
 
 // The heap against a plain list, over random arming and cancelling.
