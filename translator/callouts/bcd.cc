@@ -1,7 +1,7 @@
 // translator/callouts/bcd.cc - decimal adjustment of AL and AX, with the flags that silicon gives.
-// HW: the manual calls some flags undefined here; processors agree on them, and a guest that
-// compares itself with a real machine sees them: tests/unit/callouts/bcd_test.cc runs both side by
-// side.
+//
+// HW: where the manual calls a flag undefined, this is what AMD processors were seen to give:
+// tests/unit/callouts/bcd_test.cc runs both side by side.
 #include "translator/callouts/bcd.h"
 
 #include "guest/fault.h"

@@ -1,7 +1,8 @@
-// translator/callouts/extended_state.h - the guest's x87 and SIMD state in CpuState::xsave, by
-// component. The area is in the standard XSAVE format of the host: a component whose XSTATE_BV bit
-// is clear is in its initial configuration, whatever its bytes say, so nobody may read the bytes
-// past this class. Only for call-outs with Trait::kUsesSimd; used on the vCPU's thread.
+// translator/callouts/extended_state.h - the guest's x87 and SIMD state, by component.
+//
+// CpuState::xsave is in the standard XSAVE format of the host: a component whose XSTATE_BV bit is
+// clear is in its initial configuration, whatever its bytes say, so nobody may read the bytes past
+// this class. Only for call-outs with Trait::kUsesSimd; used on the vCPU's thread.
 #pragma once
 
 #include <array>

@@ -1,7 +1,8 @@
-// translator/callouts/fpu_state.h - FXSAVE, FXRSTOR and the older x87 images: FNSAVE, FRSTOR,
-// FNSTENV, FLDENV. DEVIATION: the x87 instruction and data pointers and FOP are zero in every
-// image. What the host has there are addresses of translated code. AMD processors do not save them
-// either unless an exception is pending, so operating systems cope.
+// translator/callouts/fpu_state.h - FXSAVE, FXRSTOR, and FNSAVE, FRSTOR, FNSTENV, FLDENV.
+//
+// DEVIATION: the x87 instruction and data pointers and FOP are zero in every image. What the host
+// has there are addresses of translated code. AMD processors do not save them either (FXSAVE,
+// XSAVE) unless an exception is pending, so operating systems cope.
 #pragma once
 
 #include "translator/core.h"

@@ -1,5 +1,4 @@
-// translator/callouts/fx_image.h - the legacy region that FXSAVE and XSAVE share, as the guest may
-// see it.
+// translator/callouts/fx_image.h - the legacy region that FXSAVE and XSAVE share.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
-// translator/callouts/gather.h - AVX2 and AVX-512 gathers and scatters, restartable element by
-// element. SDM Vol. 2 "VPGATHERDD/VPGATHERQD" and its siblings. Operation::immediate holds
-// VectorOperands. A fault leaves the elements before it done and their mask bits clear, as the
-// manual demands.
+// translator/callouts/gather.h - AVX2 and AVX-512 gathers and scatters, restartable by element.
+//
+// SDM Vol. 2 "VPGATHERDD/VPGATHERDQ" and its siblings. Operation::immediate holds VectorOperands. A
+// fault leaves the elements before it done and their mask bits clear, as the manual demands.
 #pragma once
 
 #include "translator/core.h"

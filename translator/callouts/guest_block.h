@@ -1,7 +1,7 @@
-// translator/callouts/guest_block.h - host addresses of guest page runs, and copies of blocks wider
-// than a register. Owns nothing. Used on the vCPU's thread. Copies are string instructions, because
-// the guest's SIMD registers are still in the host's while a call-out runs: nothing here calls into
-// libc.
+// translator/callouts/guest_block.h - host addresses of guest pages, and copies of whole blocks.
+//
+// Owns nothing; used on the vCPU's thread. Copies are string instructions, because the guest's SIMD
+// registers are still in the host's while a call-out runs: nothing here calls into libc.
 #pragma once
 
 #include <cstddef>

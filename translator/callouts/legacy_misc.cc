@@ -1,4 +1,4 @@
-// translator/callouts/legacy_misc.cc - BOUND, XLAT, CMPXCHG8B and CMPXCHG16B.
+// translator/callouts/legacy_misc.cc - bounds, table look-up and wide exchanges in guest memory.
 #include "translator/callouts/legacy_misc.h"
 
 #include "translator/callouts/guest_block.h"

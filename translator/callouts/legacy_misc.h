@@ -1,5 +1,4 @@
-// translator/callouts/legacy_misc.h - BOUND, XLAT, and the two wide compare-and-exchange
-// instructions.
+// translator/callouts/legacy_misc.h - BOUND, XLAT, CMPXCHG8B and CMPXCHG16B.
 #pragma once
 
 #include "translator/core.h"

@@ -1,6 +1,7 @@
-// translator/callouts/masked_store.h - MASKMOVQ and MASKMOVDQU, and masked vector moves an element
-// at a time. The masked moves are the fallback for when a whole vector cannot be accessed at its
-// address: elements that are masked out are never touched, so they cannot fault.
+// translator/callouts/masked_store.h - MASKMOVQ, MASKMOVDQU, and masked moves by element.
+//
+// The masked moves are the fallback for when a whole vector cannot be accessed at its address:
+// elements that are masked out are never touched, so they cannot fault.
 #pragma once
 
 #include <cstdint>

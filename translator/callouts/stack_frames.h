@@ -1,6 +1,7 @@
-// translator/callouts/stack_frames.h - ENTER and PUSHA/POPA, and the slow forms of the near stack
-// instructions. The translator emits PUSH, POP, LEAVE, CALL and RET itself where it can; the
-// functions after POPA are its fallback. Each leaves the state as it was when an access faults.
+// translator/callouts/stack_frames.h - ENTER, PUSHA/POPA, and slow near stack instructions.
+//
+// The translator emits PUSH, POP, LEAVE, CALL and RET itself where it can; the functions after POPA
+// are its fallback. Each leaves the state as it was when an access faults.
 #pragma once
 
 #include "translator/core.h"

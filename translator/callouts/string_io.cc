@@ -1,5 +1,4 @@
-// translator/callouts/string_io.cc - INS and OUTS: one port access per element, memory in page
-// runs.
+// translator/callouts/string_io.cc - INS and OUTS: memory in page runs, a port access per element.
 #include "translator/callouts/string_io.h"
 
 #include "translator/callouts/guest_block.h"

@@ -1,5 +1,4 @@
-// translator/callouts/string_rows.h - table rows of the strings, ports, frames, decimals, FPU
-// images and gathers.
+// translator/callouts/string_rows.h - table rows of strings, ports, frames, BCD, FPU and vectors.
 #pragma once
 
 #include <array>

@@ -1,6 +1,7 @@
-// translator/callouts/string_run.h - one execution of a string instruction: its count, pointers and
-// pauses. How this works: a repeated string is done in runs of elements that lie in one page on
-// either side. Each run is resolved to host addresses once and done there by the host's own string
+// translator/callouts/string_run.h - one execution of a string instruction: progress and pauses.
+//
+// How this works: a repeated string is done in runs of elements that lie in one page on either
+// side. Each run is resolved to host addresses once and done there by the host's own string
 // instruction, with the same element size and direction, so overlaps (also through two linear pages
 // that map one frame) come out as element by element. Whatever cannot be resolved (MMIO, watched
 // pages, elements that straddle pages) goes through read_data/write_data in short batches. rSI, rDI

@@ -1,8 +1,8 @@
-// translator/callouts/vector_operands.h - the vector registers of an instruction, packed into
-// Operation::immediate. Rows whose call-out works on vector registers (gather, scatter, masked
-// moves) have no immediate, so whoever builds their Operation stores encode_vector_operands()
-// there; the rest of Operation keeps its meaning, with memory.index = kNoRegister where the index
-// is a vector.
+// translator/callouts/vector_operands.h - vector registers packed into Operation::immediate.
+//
+// Rows whose call-out works on vector registers (gather, scatter, masked moves) have no immediate,
+// so whoever builds their Operation stores encode_vector_operands() there; the rest of Operation
+// keeps its meaning, with memory.index = kNoRegister where the index is a vector.
 #pragma once
 
 #include <Zydis/DecoderTypes.h>

@@ -1,5 +1,4 @@
-// tests/unit/callouts/compatibility_code.h - runs 32-bit machine code in this 64-bit process, as an
-// oracle.
+// tests/unit/callouts/compatibility_code.h - runs 32-bit machine code in this 64-bit process.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
-// tests/unit/callouts/stack_frames_test.cc - ENTER, PUSHA/POPA and the near stack forms, faults
-// included.
+// tests/unit/callouts/stack_frames_test.cc - ENTER, PUSHA/POPA and near stack forms, with faults.
 #include "translator/callouts/stack_frames.h"
 
 #include "tests/unit/callouts/fixture.h"

@@ -1,6 +1,7 @@
-// tests/unit/callouts/string_differential_test.cc - string call-outs against the host's
-// instructions. Every kind, element size, direction, prefix and overlap at random: memory,
-// pointers, count, accumulator and flags must come out the same as on silicon.
+// tests/unit/callouts/string_differential_test.cc - strings against the host's instructions.
+//
+// Every kind, element size, direction, prefix and overlap at random: memory, pointers, count,
+// accumulator and flags must come out the same as on silicon.
 #include <cstring>
 #include <random>
 

@@ -1,5 +1,4 @@
-// tests/unit/callouts/string_oracle.cc - executes one string instruction from a page of machine
-// code.
+// tests/unit/callouts/string_oracle.cc - executes one string instruction from a code page.
 #include "tests/unit/callouts/string_oracle.h"
 
 #include <sys/mman.h>
