@@ -11,7 +11,9 @@ struct Registers {
 
 Registers cpuid(uint32_t leaf, uint32_t subleaf = 0) {
   Registers r;
-  asm volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+  asm volatile("cpuid"
+               : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+               : "a"(leaf), "c"(subleaf));
   return r;
 }
 
@@ -57,17 +59,17 @@ struct FeatureRow {
   unsigned bit;
 };
 constexpr FeatureRow kFeatures[] = {
-    {"sse2", 1, &Registers::edx, 26},     {"sse3", 1, &Registers::ecx, 0},
-    {"ssse3", 1, &Registers::ecx, 9},     {"sse4.1", 1, &Registers::ecx, 19},
-    {"sse4.2", 1, &Registers::ecx, 20},   {"popcnt", 1, &Registers::ecx, 23},
-    {"aes", 1, &Registers::ecx, 25},      {"xsave", 1, &Registers::ecx, 26},
-    {"avx", 1, &Registers::ecx, 28},      {"fma", 1, &Registers::ecx, 12},
-    {"bmi1", 7, &Registers::ebx, 3},      {"avx2", 7, &Registers::ebx, 5},
-    {"bmi2", 7, &Registers::ebx, 8},      {"sha", 7, &Registers::ebx, 29},
-    {"avx512f", 7, &Registers::ebx, 16},  {"fsgsbase", 7, &Registers::ebx, 0},
-    {"smep", 7, &Registers::ebx, 7},      {"smap", 7, &Registers::ebx, 20},
-    {"umip", 7, &Registers::ecx, 2},      {"pcid", 1, &Registers::ecx, 17},
-    {"x2apic", 1, &Registers::ecx, 21},   {"hypervisor", 1, &Registers::ecx, 31},
+    {"sse2", 1, &Registers::edx, 26},        {"sse3", 1, &Registers::ecx, 0},
+    {"ssse3", 1, &Registers::ecx, 9},        {"sse4.1", 1, &Registers::ecx, 19},
+    {"sse4.2", 1, &Registers::ecx, 20},      {"popcnt", 1, &Registers::ecx, 23},
+    {"aes", 1, &Registers::ecx, 25},         {"xsave", 1, &Registers::ecx, 26},
+    {"avx", 1, &Registers::ecx, 28},         {"fma", 1, &Registers::ecx, 12},
+    {"bmi1", 7, &Registers::ebx, 3},         {"avx2", 7, &Registers::ebx, 5},
+    {"bmi2", 7, &Registers::ebx, 8},         {"sha", 7, &Registers::ebx, 29},
+    {"avx512f", 7, &Registers::ebx, 16},     {"fsgsbase", 7, &Registers::ebx, 0},
+    {"smep", 7, &Registers::ebx, 7},         {"smap", 7, &Registers::ebx, 20},
+    {"umip", 7, &Registers::ecx, 2},         {"pcid", 1, &Registers::ecx, 17},
+    {"x2apic", 1, &Registers::ecx, 21},      {"hypervisor", 1, &Registers::ecx, 31},
     {"nx", 0x80000001, &Registers::edx, 20}, {"1gb-pages", 0x80000001, &Registers::edx, 26},
 };
 

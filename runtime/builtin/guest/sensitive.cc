@@ -49,7 +49,8 @@ void read_tables(Readings& out) {
 void read_flag_instructions(Readings& out) {
   const auto before = read_flags();
   out.add("PUSHF", before & kShownFlags, 0);
-  // In ring 3 with IOPL 0 the interrupt flag must stay as it is, silently; in ring 0 it must change.
+  // In ring 3 with IOPL 0 the interrupt flag must stay as it is, silently; in ring 0 it must
+  // change.
   asm volatile("push %0\n popfq" ::"r"(before | kInterruptFlag | kCarry | kSign) : "cc", "memory");
   const auto after = read_flags();
   asm volatile("push %0\n popfq" ::"r"(before) : "cc", "memory");
@@ -64,18 +65,18 @@ void read_segments(Readings& out, uint16_t code, uint16_t data) {
   asm volatile("lsl %1, %0" : "+r"(limit) : "r"(uint64_t{code}) : "cc");
   asm volatile("verr %w1\n setz %0" : "=r"(readable) : "r"(code) : "cc");
   asm volatile("verw %w1\n setz %0" : "=r"(writable) : "r"(code) : "cc");
-  out.add("LAR", rights, out.ring == 0 ? 0xaf9b00 : 0xaffb00);
+  // The limit nibble of the result is undefined.
+  out.add("LAR", rights & 0xf0ff00, out.ring == 0 ? 0xa09b00 : 0xa0fb00);
   out.add("LSL", limit, code_limit());
   out.add("VERR", readable, 1);
   out.add("VERW", writable, 0);
   asm volatile("mov %%cs, %0" : "=r"(moved));
   out.add("MOV r, CS", moved & 0xffff, code);
   // 64-bit mode has PUSH and POP of FS and GS only.
-  asm volatile(
-      "push %2\n pop %%fs\n push %%fs\n pop %0\n mov %%fs, %1\n push $0\n pop %%fs"
-      : "=&r"(pushed), "=&r"(popped)
-      : "r"(uint64_t{data})
-      : "memory");
+  asm volatile("push %2\n pop %%fs\n push %%fs\n pop %0\n mov %%fs, %1\n push $0\n pop %%fs"
+               : "=&r"(pushed), "=&r"(popped)
+               : "r"(uint64_t{data})
+               : "memory");
   out.add("PUSH FS", pushed & 0xffff, data);
   out.add("POP FS", popped & 0xffff, data);
 }

@@ -1,4 +1,5 @@
-// runtime/builtin/guest/tables.cc - the guest's own descriptor tables, and the way to ring 3 and back.
+// runtime/builtin/guest/tables.cc - the guest's own descriptor tables, and the way to ring 3 and
+// back.
 #include "tables.h"
 
 extern "C" {
@@ -85,10 +86,7 @@ TaskState task_state;
 Gate idt[256];
 uint64_t ldt[2];
 // null, code, data, user data, user code, TSS (2), LDT (2)
-uint64_t gdt[9] = {0,
-                   0x00af9b000000ffff,
-                   0x00cf93000000ffff,
-                   0x00cff3000000ffff,
+uint64_t gdt[9] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cff3000000ffff,
                    0x00affb000000ffff};
 
 // SDM Vol. 3 "TSS Descriptor in 64-bit mode".
@@ -101,8 +99,13 @@ void set_system_descriptor(unsigned index, const void* base, uint32_t limit, uin
 void set_gate(uint8_t vector, void (*entry)()) {
   const auto address = reinterpret_cast<uint64_t>(entry);
   constexpr uint8_t kUserInterruptGate = 0xee;
-  idt[vector] = {static_cast<uint16_t>(address),       kCode, 0, kUserInterruptGate,
-                 static_cast<uint16_t>(address >> 16), static_cast<uint32_t>(address >> 32), 0};
+  idt[vector] = {static_cast<uint16_t>(address),
+                 kCode,
+                 0,
+                 kUserInterruptGate,
+                 static_cast<uint16_t>(address >> 16),
+                 static_cast<uint32_t>(address >> 32),
+                 0};
 }
 
 }  // namespace
@@ -120,8 +123,7 @@ void load_tables() {
   set_gate(kReturnVector, return_entry);
   const auto gdtr = gdt_pointer();
   const auto idtr = idt_pointer();
-  asm volatile(
-      "lgdt %0\n lidt %1\n lldt %w2\n ltr %w3" ::"m"(gdtr), "m"(idtr),
-      "r"(kLocalTable), "r"(kTask)
-      : "memory");
+  asm volatile("lgdt %0\n lidt %1\n lldt %w2\n ltr %w3" ::"m"(gdtr), "m"(idtr), "r"(kLocalTable),
+               "r"(kTask)
+               : "memory");
 }

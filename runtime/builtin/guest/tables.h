@@ -1,4 +1,5 @@
-// runtime/builtin/guest/tables.h - the guest's own descriptor tables, and the way to ring 3 and back.
+// runtime/builtin/guest/tables.h - the guest's own descriptor tables, and the way to ring 3 and
+// back.
 #pragma once
 
 #include <stdint.h>

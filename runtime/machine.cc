@@ -1,0 +1,278 @@
+// runtime/machine.cc - building a machine, the vCPU's thread, and requests that end or restart it.
+#include "runtime/machine.h"
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <x86intrin.h>
+
+#include <chrono>
+#include <cstdio>
+#include <limits>
+#include <thread>
+
+namespace ringshift::runtime {
+namespace {
+
+constexpr auto kDrainPatience = std::chrono::milliseconds(2000);
+
+}  // namespace
+
+// The local APIC's "look at me".
+class Machine::Attention final : public devices::Line {
+ public:
+  explicit Attention(Machine& machine) : machine_(machine) {}
+  void set(bool level) override {
+    if (!level) return;
+    if (machine_.vcpu_) machine_.vcpu_->request_interrupt();
+    machine_.wake();
+  }
+
+ private:
+  Machine& machine_;
+};
+
+// What a host channel delivers to: the serial port of the board that is there now.
+class Machine::SerialEnd final : public CharacterReceiver {
+ public:
+  SerialEnd(Machine& machine, std::size_t index) : machine_(machine), index_(index) {}
+  std::size_t offer(std::span<const std::uint8_t> bytes) override {
+    std::lock_guard lock(machine_.mutex_);
+    return machine_.board_->serial(index_)->receive(bytes);
+  }
+  void send_break() override {
+    std::lock_guard lock(machine_.mutex_);
+    machine_.board_->serial(index_)->receive_break();
+  }
+
+ private:
+  Machine& machine_;
+  std::size_t index_;
+};
+
+Machine::Machine(MachineConfig config)
+    : config_(std::move(config)),
+      timers_(host_time_),
+      tsc_(timers_.clock(), config_.model.tsc_hz()),
+      attention_(std::make_unique<Attention>(*this)),
+      pci_window_(mutex_),
+      chipset_window_(mutex_),
+      testdev_window_(mutex_) {}
+
+Machine::~Machine() = default;
+
+tl::expected<std::unique_ptr<Machine>, std::string> Machine::create(MachineConfig config,
+                                                                    Accelerator& accelerator) {
+  std::unique_ptr<Machine> machine(new Machine(std::move(config)));
+  if (auto built = machine->build(accelerator); !built) return tl::unexpected(built.error());
+  return machine;
+}
+
+tl::expected<void, std::string> Machine::build(Accelerator& accelerator) {
+  auto memory = guest::PhysicalMemory::create(config_.ram_bytes);
+  if (!memory) return tl::unexpected("-m: " + memory.error());
+  memory_ = std::move(*memory);
+  connect_memory();
+  auto vcpu = accelerator.create_vcpu(*memory_, config_.model, *this);
+  if (!vcpu) return tl::unexpected(vcpu.error());
+  vcpu_ = std::move(*vcpu);
+  tsc_.set_offset_source(&vcpu_->state().msr.tsc_offset);
+  timers_.set_deadline_observer([this] { deadline_moved(); });
+  if (auto on = power_on(); !on) return on;
+
+  for (std::size_t i = 0; i < config_.serial.size(); ++i) {
+    if (!config_.serial[i]) continue;
+    serial_ends_.push_back(std::make_unique<SerialEnd>(*this, i));
+    config_.serial[i]->start(loop_, *serial_ends_.back());
+  }
+  if (config_.debug_console) config_.debug_console->start(loop_, no_input_);
+  if (config_.start_paused) pause();
+  return {};
+}
+
+void Machine::connect_memory() {
+  // These ranges are disjoint and above RAM, so adding them cannot fail.
+  static_cast<void>(memory_->add_mmio({Board::kPciHole}, Board::kPciHoleBytes, pci_window_));
+  static_cast<void>(
+      memory_->add_mmio({Board::kChipsetWindow}, Board::kChipsetBytes, chipset_window_));
+  static_cast<void>(memory_->add_mmio({devices::PcTestdev::kMemoryBase},
+                                      devices::PcTestdev::kMemoryBytes, testdev_window_));
+}
+
+tl::expected<void, std::string> Machine::power_on() {
+  std::lock_guard lock(mutex_);
+  board_.reset();  // its timers go before the new board's come
+  board_ = std::make_unique<Board>(
+      config_, BoardSurroundings{*memory_, timers_, tsc_, *this, *this, *attention_});
+  pci_window_.set_target(&board_->pci_memory());
+  chipset_window_.set_target(&board_->chipset_memory());
+  testdev_window_.set_target(board_->testdev_memory());
+
+  auto& state = vcpu_->state();
+  guest::reset(state);
+  BootEnvironment environment{.long_mode = config_.model.has(guest::feature::kLongMode),
+                              .memory_map = memory_map(*memory_)};
+  if (board_->place_acpi_tables()) environment.acpi_rsdp = Board::kRootPointer;
+  for (const auto& image : config_.images) {
+    if (auto placed = boot_flat(image, *memory_, state); !placed)
+      return tl::unexpected("-device loader: " + placed.error());
+  }
+  if (config_.kernel) {
+    if (auto booted = boot(*config_.kernel, environment, *memory_, state); !booted) return booted;
+  }
+  vcpu_->state_changed();
+  return {};
+}
+
+int Machine::run() {
+  std::thread events([this] { serve_events(); });
+  while (!stopping_) {
+    serve_requests();
+    if (stopping_) break;
+    wait_while_paused();
+    if (stopping_) break;
+    std::uint64_t seen = 0;
+    {
+      // Read before run(): a wake-up that comes while it decides to halt is then not lost.
+      std::lock_guard lock(mutex_);
+      seen = wakeups_;
+    }
+    switch (vcpu_->run()) {
+      case ExitReason::kHalted:
+        wait_while_halted(seen);
+        break;
+      case ExitReason::kShutdown:
+        request(Request::kTripleFault);
+        break;
+      case ExitReason::kStopped:
+        break;
+    }
+  }
+  finish();
+  events.join();
+  for (auto& channel : config_.serial)
+    if (channel) channel->drain(kDrainPatience);
+  if (config_.debug_console) config_.debug_console->drain(kDrainPatience);
+  return exit_status_;
+}
+
+void Machine::finish() {
+  finished_ = true;
+  loop_.wake();
+}
+
+// Idle costs nothing: the thread sleeps until a device, a request or another thread wakes it.
+void Machine::wait_while_halted(std::uint64_t seen) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(
+      lock, [&] { return wakeups_ != seen || requests_ != 0 || stopping_ || pause_requested_; });
+}
+
+void Machine::wait_while_paused() {
+  if (!pause_requested_) return;
+  std::unique_lock lock(mutex_);
+  timers_.pause();
+  const auto paused_at = __rdtsc();
+  changed_.wait(lock, [&] { return !pause_requested_ || stopping_ || requests_ != 0; });
+  // The guest's TSC stands still with its clock.
+  vcpu_->state().msr.tsc_offset -= __rdtsc() - paused_at;
+  timers_.resume();
+  lock.unlock();
+  vcpu_->state_changed();
+  loop_.wake();
+}
+
+void Machine::serve_requests() {
+  const auto requests = requests_.exchange(0);
+  const auto has = [&](Request what) { return requests & static_cast<unsigned>(what); };
+  if (has(Request::kPowerOff)) {
+    if (config_.no_shutdown) {
+      pause();
+    } else {
+      stop(0);
+    }
+  } else if (has(Request::kReset) || has(Request::kTripleFault)) {
+    restart_or_exit(has(Request::kTripleFault));
+  }
+}
+
+void Machine::restart_or_exit(bool triple_fault) {
+  if (config_.no_reboot) {
+    if (triple_fault) {
+      const auto& state = vcpu_->state();
+      fmt::print(stderr, "ringshift: triple fault at {:#06x}:{:#x}; -no-reboot ends the run\n",
+                 state.segment(guest::Seg::kCs).selector, state.rip);
+    }
+    return stop(0);
+  }
+  if (auto on = power_on(); !on) {
+    fmt::print(stderr, "ringshift: {}\n", on.error());
+    stop(1);
+  }
+}
+
+void Machine::request(Request what) {
+  requests_ |= static_cast<unsigned>(what);
+  if (vcpu_) vcpu_->stop();
+  wake();
+}
+
+void Machine::wake() {
+  std::lock_guard lock(mutex_);
+  ++wakeups_;
+  changed_.notify_all();
+}
+
+void Machine::stop(int status) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    exit_status_ = status;
+    stopping_ = true;
+  }
+  vcpu_->stop();
+  wake();
+}
+
+void Machine::pause() {
+  pause_requested_ = true;
+  vcpu_->stop();
+  wake();
+}
+
+void Machine::resume() {
+  pause_requested_ = false;
+  wake();
+}
+
+void Machine::toggle_pause() {
+  if (pause_requested_)
+    resume();
+  else
+    pause();
+}
+
+void Machine::serve_events() {
+  // The default slack of 50 us would make every guest timer late by that much.
+  ::prctl(PR_SET_TIMERSLACK, 1);
+  while (!finished_) {
+    std::optional<std::int64_t> sleep;
+    {
+      std::lock_guard lock(mutex_);
+      timers_.run_due();
+      sleep = timers_.time_to_next_deadline();
+      loop_sleeps_until_ =
+          timers_.next_deadline().value_or(std::numeric_limits<std::int64_t>::max());
+    }
+    loop_.run_once(sleep);
+  }
+}
+
+// Called with the device lock held, from whichever thread armed the timer.
+void Machine::deadline_moved() {
+  const auto next = timers_.next_deadline();
+  if (!next || *next >= loop_sleeps_until_) return;
+  loop_sleeps_until_ = *next;
+  loop_.wake();
+}
+
+}  // namespace ringshift::runtime

@@ -1,0 +1,40 @@
+// runtime/machine_config.h - what a machine is made of, as main() or a test puts it together.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "guest/cpu_model.h"
+#include "runtime/console/byte_channel.h"
+#include "runtime/loaders/boot.h"
+#include "runtime/loaders/flat.h"
+#include "runtime/options.h"
+
+namespace ringshift::runtime {
+
+struct FwCfgItem {
+  std::string name;
+  std::vector<std::uint8_t> bytes;
+};
+
+struct MachineConfig {
+  std::uint64_t ram_bytes = std::uint64_t{128} << 20;
+  guest::CpuModel model;
+  std::optional<BootSource> kernel;
+  std::vector<FlatImage> images;
+  std::vector<FwCfgItem> fw_cfg;
+
+  std::vector<std::unique_ptr<ByteChannel>> serial;  // COM1 to COM4; null: no such port
+  std::unique_ptr<ByteChannel> debug_console;        // port E9h
+  std::vector<DebugExitOptions> debug_exit;
+  bool pc_testdev = false, pci_testdev = false;
+  RtcBase rtc_base = RtcBase::kUtc;
+
+  bool no_reboot = false, no_shutdown = false, start_paused = false;
+  bool log_guest_errors = false;
+};
+
+}  // namespace ringshift::runtime

@@ -1,0 +1,196 @@
+// runtime/run_guest.cc - the verb `run`: from options to a machine, and its exit status.
+#include "runtime/run_guest.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "runtime/bt/bt_accelerator.h"
+#include "runtime/builtin/builtin_guest.h"
+#include "runtime/console/terminal.h"
+#include "runtime/loaders/host_file.h"
+#include "runtime/machine.h"
+#include "runtime/probe.h"
+#include "runtime/signals.h"
+
+namespace ringshift::runtime {
+namespace {
+
+using Status = tl::expected<void, std::string>;
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+// Where -d writes: -D's file, or standard error.
+class LogFile {
+ public:
+  Status open(const LogOptions& options) {
+    if (options.file.empty()) return {};
+    owned_.reset(std::fopen(options.file.c_str(), "w"));
+    if (!owned_)
+      return tl::unexpected(fmt::format("-D {}: {}", options.file, std::strerror(errno)));
+    return {};
+  }
+  std::FILE* get() const { return owned_ ? owned_.get() : stderr; }
+
+ private:
+  std::unique_ptr<std::FILE, CloseFile> owned_;
+};
+
+Status load_guest(const RunOptions& options, MachineConfig& config) {
+  if (!options.kernel.empty()) {
+    auto source =
+        read_boot_source(options.kernel, options.initrd, options.append, options.ram_bytes);
+    if (!source) return tl::unexpected(source.error());
+    config.kernel = std::move(*source);
+  }
+  for (const auto& loader : options.loaders) {
+    auto bytes = read_host_file(loader.file, options.ram_bytes);
+    if (!bytes) return tl::unexpected("-device loader: " + bytes.error());
+    config.images.push_back(
+        {loader.file, std::move(*bytes), loader.address, loader.mode, loader.entry});
+  }
+  if (!options.names_a_guest()) config.kernel = builtin_guest();
+  return {};
+}
+
+Status load_fw_cfg(const RunOptions& options, MachineConfig& config) {
+  for (const auto& entry : options.fw_cfg) {
+    FwCfgItem item{entry.name, {entry.text.begin(), entry.text.end()}};
+    if (!entry.file.empty()) {
+      auto bytes = read_host_file(entry.file, std::uint64_t{64} << 20);
+      if (!bytes) return tl::unexpected("-fw_cfg " + bytes.error());
+      item.bytes = std::move(*bytes);
+    }
+    config.fw_cfg.push_back(std::move(item));
+  }
+  return {};
+}
+
+Status open_channels(const RunOptions& options, const CommandHandler& commands,
+                     MachineConfig& config) {
+  const auto open =
+      [&](const BackendSpec& spec, const std::string& option,
+          const std::string& label) -> tl::expected<std::unique_ptr<ByteChannel>, std::string> {
+    if (spec.kind == BackendSpec::Kind::kNone) return nullptr;
+    auto channel = open_backend(spec, label, commands);
+    if (!channel) return tl::unexpected(option + ": " + channel.error());
+    return channel;
+  };
+  for (std::size_t i = 0; i < options.serial.size(); ++i) {
+    auto channel = open(options.serial[i], "-serial", fmt::format("serial{}", i));
+    if (!channel) return tl::unexpected(channel.error());
+    config.serial.push_back(std::move(*channel));
+  }
+  if (options.debug_console) {
+    auto channel = open(*options.debug_console, "-debugcon", "debugcon");
+    if (!channel) return tl::unexpected(channel.error());
+    config.debug_console = std::move(*channel);
+  }
+  return {};
+}
+
+BtOptions translator_options(const RunOptions& options, std::FILE* log) {
+  BtOptions result;
+  if (const auto bytes = options.translator.cache_bytes) result.cache_bytes = *bytes;
+  if (const auto count = options.translator.block_instructions)
+    result.max_block_instructions = static_cast<unsigned>(std::min<std::uint64_t>(*count, 1024));
+  result.chain = options.translator.chain.value_or(true);
+  const auto& log_options = options.log;
+  result.log = {.in_asm = log_options.in_asm,
+                .out_asm = log_options.out_asm,
+                .interrupts = log_options.interrupts,
+                .exec = log_options.exec,
+                .mmu = log_options.mmu,
+                .guest_errors = log_options.guest_errors,
+                .file = log};
+  return result;
+}
+
+// Which accelerator, and why, for those who ask.
+void explain_choice(const RunOptions& options, const HostReport& host) {
+  if (!options.verbose && !options.log.any()) return;
+  if (!options.accelerator_is_auto) return;
+  fmt::print(stderr, "ringshift: accelerator bt ({})\n",
+             host.kvm_is_hardware() ? "KVM is not built yet"
+             : host.kvm.empty()     ? "/dev/kvm has no VT-x or SVM behind it here"
+                                    : "/dev/kvm: " + host.kvm);
+}
+
+std::unique_ptr<RawTerminal> prepare_terminal(const RunOptions& options) {
+  for (const auto& spec : options.serial) {
+    if (spec.uses_stdio()) return RawTerminal::enter(STDIN_FILENO, !spec.escape_keys);
+  }
+  if (options.debug_console && options.debug_console->uses_stdio())
+    return RawTerminal::enter(STDIN_FILENO, !options.debug_console->escape_keys);
+  return nullptr;
+}
+
+}  // namespace
+
+tl::expected<int, std::string> run_guest(const RunOptions& options) {
+  const auto host = probe_host();
+  if (const auto missing = missing_for_translation(host); !missing.empty())
+    return tl::unexpected(missing);
+  explain_choice(options, host);
+
+  MachineConfig config{.ram_bytes = options.ram_bytes,
+                       .debug_exit = options.debug_exit,
+                       .pc_testdev = options.pc_testdev,
+                       .pci_testdev = options.pci_testdev,
+                       .rtc_base = options.rtc_base,
+                       .no_reboot = options.no_reboot,
+                       .no_shutdown = options.no_shutdown,
+                       .start_paused = options.start_paused};
+  auto model = guest::CpuModel::create(options.cpu);
+  if (!model) return tl::unexpected(fmt::format("-cpu {}: {}", options.cpu, model.error()));
+  config.model = std::move(*model);
+  LogFile log;
+  if (auto opened = log.open(options.log); !opened) return tl::unexpected(opened.error());
+  if (auto loaded = load_guest(options, config); !loaded) return tl::unexpected(loaded.error());
+  if (auto loaded = load_fw_cfg(options, config); !loaded) return tl::unexpected(loaded.error());
+
+  // The keys and signals act on a machine that exists only below; none arrives before its run().
+  Machine* machine = nullptr;
+  std::unique_ptr<RawTerminal> terminal;
+  SignalSource signals({
+      .terminate =
+          [&](int signal) {
+            fmt::print(stderr, "ringshift: terminating on signal {}\n", signal);
+            machine->stop(128 + signal);
+          },
+      .before_stop =
+          [&] {
+            if (terminal) terminal->suspend();
+          },
+      .after_continue =
+          [&] {
+            if (terminal) terminal->resume();
+          },
+  });
+  const CommandHandler commands = [&](EscapeCommand command) {
+    if (command == EscapeCommand::kQuit) machine->stop(0);
+    if (command == EscapeCommand::kPause) machine->toggle_pause();
+  };
+  if (auto opened = open_channels(options, commands, config); !opened)
+    return tl::unexpected(opened.error());
+
+  // Before the accelerator installs its signal handlers: those pass on what is not theirs.
+  terminal = prepare_terminal(options);
+  const auto accelerator = create_bt_accelerator(translator_options(options, log.get()));
+  auto created = Machine::create(std::move(config), *accelerator);
+  if (!created) return tl::unexpected(created.error());
+  machine = created->get();
+  machine->loop().add(signals);
+  const int status = machine->run();
+  terminal.reset();
+  if (options.log.stats) fmt::print(log.get(), "{}", machine->statistics());
+  return status;
+}
+
+}  // namespace ringshift::runtime
