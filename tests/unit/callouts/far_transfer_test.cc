@@ -106,7 +106,7 @@ TEST_F(FarTransfer, ConformingCodeKeepsThePrivilege) {
 
 TEST_F(FarTransfer, CallThatFaultsOnItsStackChangesNothing) {
   enter_protected32();
-  ss() = {};
+  ss().attributes = 0;
   EXPECT_TRUE(faults_with(call(kCode16, 0), stack_fault()));
   EXPECT_EQ(cs().selector, kCode32);
   EXPECT_EQ(rsp(), kStack);

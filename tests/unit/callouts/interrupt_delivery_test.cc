@@ -161,6 +161,7 @@ TEST_F(InterruptDelivery, InterruptStackTableCountsInEveryRing) {
   expect_handler(Vector::kDoubleFault);
   EXPECT_EQ(rsp(), kIstStack - 48);
   EXPECT_EQ(load64(kIstStack - 16), kStack);
+  EXPECT_EQ(ss().selector, kData32) << "null only with a change of ring";
 }
 
 TEST_F(InterruptDelivery, CompatibilityModeEntersTheSameHandlers) {
@@ -232,6 +233,10 @@ TEST_F(InterruptDelivery, PageFaultDuringContributoryIsDeliveredAlone) {
   write_idt64(14, gate(kInterruptGate32, kCode64, handler(14), 0, 2), handler(14));
   deliver_fault(core, general_protection(0));
   expect_handler(Vector::kDoubleFault);
+  state.cr2 = 0;
+  deliver_fault(core, page_fault(0x1234, 0));
+  expect_handler(Vector::kDoubleFault);
+  EXPECT_EQ(state.cr2, 0x40000000u - 8) << "CR2 is the second page fault's";
 }
 
 TEST_F(InterruptDelivery, FailedDeliveryLeavesTheStateForTheNext) {

@@ -103,6 +103,7 @@ TEST_F(SegmentLoad, LongModeTakesANullStackSelectorBelowRing3) {
 TEST_F(SegmentLoad, StackSegmentChecksInOrder) {
   enter_protected32(0);
   EXPECT_TRUE(faults_with(mov(Seg::kSs, kData32R3), general_protection(kData32R3 & ~3u)));
+  EXPECT_TRUE(faults_with(mov(Seg::kSs, kData32 | 1), general_protection(kData32))) << "RPL";
   EXPECT_TRUE(faults_with(mov(Seg::kSs, kReadOnlyData), general_protection(kReadOnlyData)));
   EXPECT_TRUE(faults_with(mov(Seg::kSs, kCode32), general_protection(kCode32)));
   EXPECT_TRUE(faults_with(mov(Seg::kSs, kNotPresentData), stack_fault(kNotPresentData)));
