@@ -71,7 +71,7 @@ tl::expected<Words, std::string> normalize(const Words& arguments) {
     const auto* row = find_row(name);
     if (!row) {
       return tl::unexpected(fmt::format(
-          "-{}: {}", name, is_known_elsewhere(name) ? "not supported yet" : "unknown option"));
+          "{}: {}", word, is_known_elsewhere(name) ? "not supported yet" : "unknown option"));
     }
     result.push_back("--" + name);
     if (row->argument.empty()) continue;
