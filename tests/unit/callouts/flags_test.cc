@@ -189,20 +189,23 @@ TEST_F(Flags, StacAndClac) {
   EXPECT_TRUE(faults_with(stac(core, operation(4)), guest::invalid_opcode()));
 }
 
-// With SMAP, user pages are reachable exactly between STAC and CLAC.
-TEST_F(Flags, StacOpensUserPagesToTheSupervisor) {
+// With SMAP, user pages are reachable exactly while AC is set, and the view that translated code
+// uses holds them only then.
+TEST_F(Flags, AlignmentCheckOpensUserPagesToTheSupervisor) {
   enter_long();
   state.cr4 |= cr4::kSmap;
   mode_changed(core);
-  const auto reads = [&] {
-    return mmu.load<std::uint8_t>({kData}, mmu.data_access(softmmu::AccessKind::kRead)).has_value();
-  };
-  EXPECT_FALSE(reads());
-  ASSERT_TRUE(stac(core, operation(4)));
-  EXPECT_TRUE(reads());
-  ASSERT_TRUE(clac(core, operation(4)));
-  EXPECT_FALSE(reads());
-  EXPECT_EQ(mmu.current().find_read({kData}), nullptr);
+  const auto reaches = [&] { return mmu.host_address({kData}, 1, false).has_value(); };
+  const auto in_view = [&] { return mmu.current().find_read({kData}) != nullptr; };
+  EXPECT_FALSE(reaches());
+  for (const bool by_popf : {false, true}) {
+    ASSERT_TRUE(by_popf ? pop_flags(8, flags::kAc) : stac(core, operation(4)));
+    EXPECT_TRUE(reaches());
+    EXPECT_TRUE(in_view());
+    ASSERT_TRUE(by_popf ? pop_flags(8, 0) : clac(core, operation(4)));
+    EXPECT_FALSE(in_view()) << by_popf;
+    EXPECT_FALSE(reaches());
+  }
 }
 
 }  // namespace
