@@ -45,6 +45,12 @@ class Emitter {
       : arena_(arena), hooks_(hooks), use_bmi2_(use_bmi2) {
     code_.init(Environment::host(), reinterpret_cast<std::uint64_t>(arena.next()));
     code_.attach(&a_);
+    for (Label* label :
+         {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &direct_exit_, &indirect_exit_,
+          &attention_, &indirect_slow_, &segment_check_})
+      *label = a_.newLabel();
+    for (Label& label : read_) label = a_.newLabel();
+    for (Label& label : write_) label = a_.newLabel();
   }
 
   Thunks run() {
@@ -335,17 +341,9 @@ class Emitter {
   bool use_bmi2_;
   CodeHolder code_;
   r::Assembler a_;
-  Label enter_ = label(), leave_ = label(), slow_access_ = label(), commit_ = label(),
-        call_out_ = label(), direct_exit_ = label(), indirect_exit_ = label(), attention_ = label(),
-        indirect_slow_ = label(), segment_check_ = label();
-  std::array<Label, kSizeClasses> read_ = labels(), write_ = labels();
-
-  Label label() { return a_.newLabel(); }
-  std::array<Label, kSizeClasses> labels() {
-    std::array<Label, kSizeClasses> l;
-    for (Label& one : l) one = a_.newLabel();
-    return l;
-  }
+  Label enter_, leave_, slow_access_, commit_, call_out_, direct_exit_, indirect_exit_, attention_,
+      indirect_slow_, segment_check_;
+  std::array<Label, kSizeClasses> read_, write_;
 };
 
 }  // namespace

@@ -215,7 +215,8 @@ bool BtVcpu::call_out(const Operation& op) {
 
 void BtVcpu::direct_exit(const std::uint8_t* return_address) {
   Frame& f = frame();
-  Block* from = cache_.find_host(return_address);
+  // The call may be the block's last instruction: its return address lies behind the block.
+  Block* from = cache_.find_host(return_address - 1);
   const auto stub = static_cast<std::uint32_t>(return_address - from->host) - 5;
   codecache::Exit* exit = nullptr;
   for (codecache::Exit& e : from->exits)
@@ -269,7 +270,7 @@ translator::Hooks BtVcpu::make_hooks() {
   };
   h.attention = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t* return_address) {
     BtVcpu& vcpu = of(f);
-    const Block* block = vcpu.cache_.find_host(return_address);
+    const Block* block = vcpu.cache_.find_host(return_address - 1);
     f->state.rflags = translator::materialize_flags(*f);
     vcpu.set_rip(f->rip_base + block->start_offset());
     vcpu.go_on();
