@@ -193,16 +193,23 @@ TEST_F(Flags, StacAndClac) {
 // uses holds them only then.
 TEST_F(Flags, AlignmentCheckOpensUserPagesToTheSupervisor) {
   enter_long();
+  constexpr std::uint64_t kSupervisorAlias = 2 << 20;  // the same memory again, for POPF's stack
+  store<std::uint64_t>(kPd + 8, 0x83);
   state.cr4 |= cr4::kSmap;
   mode_changed(core);
+  const auto popf_with = [&](std::uint64_t image) {
+    rsp() = kSupervisorAlias + kStack;
+    store(kStack, image);
+    return popf(core, operation(8));
+  };
   const auto reaches = [&] { return mmu.host_address({kData}, 1, false).has_value(); };
   const auto in_view = [&] { return mmu.current().find_read({kData}) != nullptr; };
   EXPECT_FALSE(reaches());
   for (const bool by_popf : {false, true}) {
-    ASSERT_TRUE(by_popf ? pop_flags(8, flags::kAc) : stac(core, operation(4)));
+    ASSERT_TRUE(by_popf ? popf_with(flags::kAc) : stac(core, operation(4)));
     EXPECT_TRUE(reaches());
     EXPECT_TRUE(in_view());
-    ASSERT_TRUE(by_popf ? pop_flags(8, 0) : clac(core, operation(4)));
+    ASSERT_TRUE(by_popf ? popf_with(0) : clac(core, operation(4)));
     EXPECT_FALSE(in_view()) << by_popf;
     EXPECT_FALSE(reaches());
   }
