@@ -137,6 +137,7 @@ struct Cr4Bits {
   std::uint64_t bits;
 };
 
+// RDPMC has no CPUID bit of its own: it came with the MMX processors.
 std::uint64_t cr4_of(const FeatureSet& features) {
   static constexpr Cr4Bits kBits[] = {
       {feature::kVme, cr4::kVme | cr4::kPvi},

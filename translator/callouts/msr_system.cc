@@ -67,6 +67,8 @@ bool write_efer(Core& core, std::uint64_t value) {
   return true;
 }
 
+// DEVIATION: LBR and BTF are kept but have no effect: no branch is recorded, and TF traps after
+// every instruction even with BTF set.
 bool write_debug_control(Core& core, std::uint64_t value) {
   if (value & ~kDebugCtlWritable) return false;
   core.state.msr.debugctl = value;
