@@ -86,12 +86,17 @@ TEST_F(XsaveTest, RestoresAndSavesAreTheHosts) {
     blank.bytes.fill(0xaa);
     // XSAVE keeps XSTATE_BV bits that it was not asked for.
     store_host<std::uint64_t>(blank.bytes.data() + area::kXstateBv, random_() & state.xcr0);
-    StateArea native = blank;
-    restore_and_save(base, image, mask & state.xcr0, form, save_mask, native);
-
     ASSERT_EQ(restore(base, ~std::uint64_t{0}), Next::kContinue);
     ASSERT_EQ(restore(image, mask), Next::kContinue);
     const StateArea mine = save(form, save_mask, blank);
+    // HW: a context switch of the host between the two native instructions may leave a component in
+    // use that was initial, so a case that differs is tried again.
+    StateArea native;
+    for (int attempt = 0; attempt < 5; ++attempt) {
+      native = blank;
+      restore_and_save(base, image, mask & state.xcr0, form, save_mask, native);
+      if (native.bytes == mine.bytes) break;
+    }
     for (std::size_t at = 0; at < mine.bytes.size(); ++at)
       ASSERT_EQ(mine.bytes[at], native.bytes[at])
           << "byte " << at << " form " << int(form) << " mask " << std::hex << mask << " save "
