@@ -54,6 +54,7 @@ Block* Cache::find_host(const void* executable) const {
 }
 
 Block* Cache::insert(Block block, std::span<const std::uint8_t> code) {
+  listener_.before_change();
   block.host = arena_.append(code);
   block.host_bytes = static_cast<std::uint32_t>(code.size());
   blocks_.push_back(std::move(block));
@@ -81,6 +82,7 @@ Block* Cache::insert(Block block, std::span<const std::uint8_t> code) {
 }
 
 void Cache::link(Block& from, Exit& exit, Block& to) {
+  listener_.before_change();
   exit.target = &to;
   to.predecessors.push_back(&from);
   redirect(from, exit, to.host);
@@ -134,6 +136,7 @@ void Cache::unwatch_if_empty(std::uint64_t physical_page) {
 
 void Cache::invalidate(Block& block) {
   if (!block.valid) return;
+  listener_.before_change();
   block.valid = false;
   unlink(block);
   remove_from_page(block);
@@ -142,6 +145,7 @@ void Cache::invalidate(Block& block) {
 }
 
 void Cache::flush() {
+  listener_.before_change();
   for (const Block& b : blocks_) {
     memory_.watch(guest::PhysicalAddress{b.physical_page()}, false);
     if (b.second_page != Block::kNoPage)
@@ -155,6 +159,7 @@ void Cache::flush() {
 }
 
 void Cache::mark_loop_head(const BlockKey& key) {
+  listener_.before_change();
   page_of(key.physical).loop_heads.insert(static_cast<std::uint16_t>(page_offset(key.physical)));
 }
 
@@ -169,6 +174,7 @@ void Cache::on_watched_write(guest::PhysicalAddress start, std::size_t bytes) {
   for (std::uint64_t p = page_number(start.value); p <= page_number(end - 1); ++p) {
     Page* page = find_page(p << guest::kPageShift);
     if (!page) continue;
+    listener_.before_change();
     boost::container::small_vector<Block*, 8> hit;
     for (auto& [offset, b] : page->blocks)
       if (b->key.physical < end && b->key.physical + b->guest_bytes > start.value) hit.push_back(b);

@@ -26,6 +26,8 @@ struct CacheCounters {
 class CacheListener {
  public:
   virtual ~CacheListener() = default;
+  // The cache's books are about to change: library code that may use any host register runs next.
+  virtual void before_change() = 0;
   virtual void blocks_removed() = 0;                           // drop every cached host address
   virtual void page_watched(guest::PhysicalAddress page) = 0;  // no fast path may write to it
 };

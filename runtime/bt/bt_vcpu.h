@@ -14,8 +14,12 @@
 #include "softmmu/mmu.h"
 #include "translator/core.h"
 #include "translator/frame.h"
-#include "translator/instruction_table.h"
-#include "translator/translator.h"
+#include "translator/mode_key.h"
+#include "translator/thunks.h"
+
+namespace ringshift::translator {
+class Translator;
+}
 
 namespace ringshift::runtime {
 
@@ -62,6 +66,8 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool second_page_agrees(const codecache::Block& block, guest::LinearAddress linear);
   void make_room();
   void log_block(guest::LinearAddress linear);
+  void log_fault(const guest::GuestFault& fault);
+  void log_interrupt(std::uint8_t vector);
   void raise(const guest::GuestFault& fault);
   void go_on() { frame().next_code = next(); }
   void sync_view();
@@ -80,7 +86,6 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
                                  const std::uint8_t* site);
   bool commit_store();
   bool call_out(const translator::Operation& op);
-  guest::Status check_traits(const translator::Operation& op, translator::Trait traits) const;
   void direct_exit(const std::uint8_t* return_address);
   std::uint64_t segment_check(std::uint64_t offset, std::uint64_t packed,
                               const std::uint8_t* return_address);
@@ -99,6 +104,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void triple_fault() override;
 
   // --- codecache::CacheListener ---
+  void before_change() override { spill_simd(); }
   void blocks_removed() override;
   void page_watched(guest::PhysicalAddress page) override;
 
@@ -115,7 +121,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   translator::Core core_;
   codecache::Cache cache_;
   translator::Thunks thunks_;
-  translator::Translator translator_;
+  std::unique_ptr<translator::Translator> translator_;
   std::unordered_map<const std::uint8_t*, const std::uint8_t*> store_stubs_;
   std::uint64_t simd_mask_ = 0;
   softmmu::View* loaded_view_ = nullptr;

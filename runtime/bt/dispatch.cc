@@ -1,8 +1,4 @@
 // runtime/bt/dispatch.cc - what happens between blocks: events, traps, finding or making the code.
-#include <fmt/core.h>
-
-#include <algorithm>
-
 #include "runtime/bt/bt_vcpu.h"
 
 namespace ringshift::runtime {
@@ -40,13 +36,7 @@ void BtVcpu::sync_view() {
 void BtVcpu::raise(const GuestFault& fault) {
   ++faults_;
   step_pending_ = false;
-  if (options_.log.interrupts && options_.log.file) {
-    spill_simd();
-    fmt::print(options_.log.file,
-               "exception {} error {:x} address {:x} at {:x}:{:x} cpl {} rsp {:x}\n",
-               static_cast<int>(fault.vector), fault.error_code, fault.address,
-               state().segment(Seg::kCs).selector, state().rip, state().cpl, state().gpr[4]);
-  }
+  if (options_.log.interrupts) log_fault(fault);
   translator::deliver_fault(core_, fault);
 }
 
@@ -58,11 +48,7 @@ bool BtVcpu::deliver_pending_interrupt() {
     return false;
   }
   ++interrupts_;
-  if (options_.log.interrupts && options_.log.file) {
-    spill_simd();
-    fmt::print(options_.log.file, "interrupt {:x} at {:x}:{:x} cpl {}\n", *vector,
-               s.segment(Seg::kCs).selector, s.rip, s.cpl);
-  }
+  if (options_.log.interrupts) log_interrupt(*vector);
   s.activity = guest::Activity::kRunning;
   translator::deliver_interrupt(core_, *vector, translator::EventKind::kExternal);
   return true;
@@ -200,51 +186,6 @@ bool BtVcpu::second_page_agrees(const codecache::Block& block, LinearAddress lin
   const LinearAddress next{(linear.value | guest::kPageOffsetMask) + 1};
   const auto where = mmu_.translate_fetch(next);
   return where && (where->address.value & ~guest::kPageOffsetMask) == block.second_page;
-}
-
-void BtVcpu::make_room() {
-  if (cache_.has_room(4 * translator::Translator::kMaxCodeBytes)) return;
-  cache_.flush();
-  store_stubs_.clear();
-}
-
-codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physical, ModeKey mode) {
-  spill_simd();
-  make_room();
-  const std::size_t in_page = guest::kPageBytes - guest::page_offset(physical.value);
-  std::array<std::uint8_t, 2 * translator::kMaxInsnBytes> buffer;
-  translator::TranslateRequest request;
-  request.key = {physical.value, mode.bits()};
-  request.mode = mode;
-  request.max_instructions = mode.single() ? 1 : options_.max_block_instructions;
-  request.loop_head = cache_.is_loop_head(request.key);
-  if (const std::uint8_t* page = memory_.readable_page(physical)) {
-    request.bytes = {page + guest::page_offset(physical.value), in_page};
-  } else {  // code in device memory
-    const std::size_t n = std::min(in_page, translator::kMaxInsnBytes);
-    memory_.read_bytes(physical, {buffer.data(), n});
-    request.bytes = {buffer.data(), n};
-  }
-  std::uint64_t second_page = codecache::Block::kNoPage;
-  if (translator_.translate(request) == translator::TranslateStatus::kNeedsNextPage) {
-    const std::size_t head = std::min<std::size_t>(in_page, translator::kMaxInsnBytes);
-    LinearAddress next{(linear.value | guest::kPageOffsetMask) + 1};
-    if (!mode.is_64bit()) next.value &= 0xffffffff;
-    const auto where = mmu_.translate_fetch(next);
-    if (!where) {
-      raise(where.error());
-      return nullptr;
-    }
-    memory_.read_bytes(physical, {buffer.data(), head});
-    memory_.read_bytes(where->address, {buffer.data() + head, translator::kMaxInsnBytes});
-    second_page = where->address.value & ~guest::kPageOffsetMask;
-    request.bytes = {buffer.data(), head + translator::kMaxInsnBytes};
-    request.page_bytes = head;
-    translator_.translate(request);
-  }
-  translator_.block().second_page = second_page;
-  if (options_.log.in_asm || options_.log.out_asm) log_block(linear);
-  return cache_.insert(std::move(translator_.block()), translator_.code());
 }
 
 }  // namespace ringshift::runtime

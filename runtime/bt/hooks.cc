@@ -1,8 +1,7 @@
 // runtime/bt/hooks.cc - what translated code calls: slow memory accesses, special instructions,
 // exits.
-#include <cstring>
-
 #include "runtime/bt/bt_vcpu.h"
+#include "translator/instruction_table.h"
 
 namespace ringshift::runtime {
 using codecache::Block;
@@ -26,6 +25,19 @@ Site site_of(const codecache::Cache& cache, const std::uint8_t* return_address) 
   site.block = cache.find_host(return_address);
   if (site.block) site.point = site.block->fault_point(return_address);
   return site;
+}
+
+guest::Status check_traits(const guest::CpuState& s, const Operation& op, Trait traits) {
+  if ((op.prefixes & translator::prefix::kLock) && !has(traits, Trait::kLockable))
+    return tl::unexpected(guest::invalid_opcode());
+  if (has(traits, Trait::kProtectedOnly) && s.real_or_v86())
+    return tl::unexpected(guest::invalid_opcode());
+  if (has(traits, Trait::kNot64) && s.in_64bit_code())
+    return tl::unexpected(guest::invalid_opcode());
+  if (has(traits, Trait::kOnly64) && !s.in_64bit_code())
+    return tl::unexpected(guest::invalid_opcode());
+  if (has(traits, Trait::kRing0) && s.cpl != 0) return tl::unexpected(guest::general_protection());
+  return {};
 }
 
 }  // namespace
@@ -86,36 +98,12 @@ std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
     const unsigned end = point.guest_offset + point.guest_length;
     frame().store_next_rip = end < block.guest_bytes ? frame().rip_base + block.start_offset() + end
                                                      : translator::kNoRip;
-    *slot = store_stub(block, point, *slot);
+    const auto known = store_stubs_.find(*slot);
+    *slot = known != store_stubs_.end() ? known->second : store_stub(block, point, *slot);
   }
   translator::load_simd(frame(), simd_mask_);
   sync_view();
   return at;
-}
-
-// The rest of the guest instruction, then the write of what it stored.
-const std::uint8_t* BtVcpu::store_stub(const Block& block, const FaultPoint& point,
-                                       const std::uint8_t* site) {
-  if (auto it = store_stubs_.find(site); it != store_stubs_.end()) return it->second;
-  spill_simd();
-  const std::uint8_t* end = block.host + point.access_end;
-  const auto length = static_cast<std::size_t>(end - site);
-  std::vector<std::uint8_t> code(site, end);
-  const std::uint8_t* base = arena_->next();
-  auto branch = [&](std::uint8_t opcode, const std::uint8_t* target) {
-    const std::uint8_t* after = base + code.size() + 5;
-    const auto displacement = static_cast<std::int32_t>(target - after);
-    code.push_back(opcode);
-    for (unsigned i = 0; i < 4; ++i)
-      code.push_back(
-          static_cast<std::uint8_t>(static_cast<std::uint32_t>(displacement) >> (8 * i)));
-  };
-  static_cast<void>(length);
-  branch(0xe8, thunks_.commit_store);
-  branch(0xe9, end);
-  const std::uint8_t* stub = arena_->append(code);
-  store_stubs_.emplace(site, stub);
-  return stub;
 }
 
 bool BtVcpu::commit_store() {
@@ -164,20 +152,6 @@ std::uint64_t BtVcpu::segment_check(std::uint64_t offset, std::uint64_t packed,
 
 // --- special instructions ------------------------------------------------------------------------
 
-guest::Status BtVcpu::check_traits(const Operation& op, Trait traits) const {
-  const auto& s = frame().state;
-  if ((op.prefixes & translator::prefix::kLock) && !has(traits, Trait::kLockable))
-    return tl::unexpected(guest::invalid_opcode());
-  if (has(traits, Trait::kProtectedOnly) && s.real_or_v86())
-    return tl::unexpected(guest::invalid_opcode());
-  if (has(traits, Trait::kNot64) && s.in_64bit_code())
-    return tl::unexpected(guest::invalid_opcode());
-  if (has(traits, Trait::kOnly64) && !s.in_64bit_code())
-    return tl::unexpected(guest::invalid_opcode());
-  if (has(traits, Trait::kRing0) && s.cpl != 0) return tl::unexpected(guest::general_protection());
-  return {};
-}
-
 bool BtVcpu::call_out(const Operation& op) {
   Frame& f = frame();
   auto& s = f.state;
@@ -186,7 +160,7 @@ bool BtVcpu::call_out(const Operation& op) {
   s.rflags = translator::materialize_flags(f);
   set_rip(f.rip_base + op.page_offset);
   const translator::Row& row = translator::instruction_table()[op.row];
-  if (auto status = check_traits(op, row.traits); !status) {
+  if (auto status = check_traits(s, op, row.traits); !status) {
     raise(status.error());
     go_on();
     return true;

@@ -41,4 +41,34 @@ void install_host_fault_handlers() {
   });
 }
 
+
+bool BtVcpu::on_host_fault(int trap_number, void* context) {
+  auto& g = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  const auto* rip = reinterpret_cast<const std::uint8_t*>(g[REG_RIP]);
+  if (!running_ || !arena_->contains(rip)) return false;
+  const auto vector = static_cast<guest::Vector>(trap_number);
+  if (vector != guest::Vector::kDivideError && vector != guest::Vector::kX87Error &&
+      vector != guest::Vector::kSimdError && vector != guest::Vector::kGeneralProtection &&
+      vector != guest::Vector::kInvalidOpcode)
+    return false;
+  const codecache::Block* block = cache_.find_host(rip);
+  const codecache::FaultPoint* point = block ? block->fault_point(rip) : nullptr;
+  if (!point) return false;
+  Frame& f = frame();
+  constexpr std::pair<int, unsigned> kMap[] = {
+      {REG_RAX, 0},  {REG_RCX, 1},  {REG_RDX, 2}, {REG_RBX, 3}, {REG_R15, 4},
+      {REG_RBP, 5},  {REG_RSI, 6},  {REG_RDI, 7}, {REG_R8, 8},  {REG_R9, 9},
+      {REG_R12, 12}, {REG_R13, 13}, {REG_R14, 14}};
+  for (const auto& [host, guest] : kMap) f.state.gpr[guest] = static_cast<std::uint64_t>(g[host]);
+  f.state.rflags = (f.state.rflags & ~(guest::flags::kArithmetic | guest::flags::kDf)) |
+                   (static_cast<std::uint64_t>(g[REG_EFL]) & guest::flags::kArithmetic) |
+                   (f.direction ? guest::flags::kDf : 0);
+  f.state.rip = wrap_rip(f.rip_base + block->start_offset() + point->guest_offset);
+  f.pending_vector = static_cast<std::uint32_t>(vector);
+  f.leave = translator::Leave::kHostFault;
+  g[REG_RIP] = reinterpret_cast<greg_t>(thunks_.leave);
+  g[REG_RSP] = reinterpret_cast<greg_t>(&f);
+  return true;
+}
+
 }  // namespace ringshift::runtime

@@ -1,8 +1,9 @@
-// runtime/bt/listing.cc - -d in_asm and out_asm: what was translated, and into what.
+// runtime/bt/listing.cc - what -d writes: translated code, events, statistics.
 #include <Zydis/Zydis.h>
 #include <fmt/core.h>
 
 #include "runtime/bt/bt_vcpu.h"
+#include "translator/translator.h"
 
 namespace ringshift::runtime {
 namespace {
@@ -40,7 +41,7 @@ ZydisMachineMode machine_of(translator::ModeKey mode) {
 void BtVcpu::log_block(guest::LinearAddress linear) {
   std::FILE* file = options_.log.file;
   if (!file) return;
-  const codecache::Block& block = translator_.block();
+  const codecache::Block& block = translator_->block();
   const translator::ModeKey mode(block.key.mode);
   if (options_.log.in_asm) {
     std::vector<std::uint8_t> bytes(block.guest_bytes);
@@ -50,10 +51,46 @@ void BtVcpu::log_block(guest::LinearAddress linear) {
     list(file, machine_of(mode), linear.value, bytes);
   }
   if (options_.log.out_asm) {
-    fmt::print(file, "OUT: {} bytes for {}\n", translator_.code().size(), block.guest_bytes);
+    fmt::print(file, "OUT: {} bytes for {}\n", translator_->code().size(), block.guest_bytes);
     list(file, ZYDIS_MACHINE_MODE_LONG_64, reinterpret_cast<std::uint64_t>(arena_->next()),
-         translator_.code());
+         translator_->code());
   }
+}
+
+void BtVcpu::log_fault(const guest::GuestFault& fault) {
+  if (!options_.log.file) return;
+  spill_simd();
+  const auto& s = state();
+  fmt::print(options_.log.file, "exception {} error {:x} address {:x} at {:x}:{:x} cpl {} rsp {:x}\n",
+             static_cast<int>(fault.vector), fault.error_code, fault.address,
+             s.segment(guest::Seg::kCs).selector, s.rip, s.cpl, s.gpr[4]);
+}
+
+void BtVcpu::log_interrupt(std::uint8_t vector) {
+  if (!options_.log.file) return;
+  spill_simd();
+  const auto& s = state();
+  fmt::print(options_.log.file, "interrupt {:x} at {:x}:{:x} cpl {}\n", vector,
+             s.segment(guest::Seg::kCs).selector, s.rip, s.cpl);
+}
+
+std::string BtVcpu::statistics() const {
+  const auto& c = cache_.counters();
+  const auto& m = mmu_.counters();
+  const double expansion =
+      c.guest_bytes ? static_cast<double>(c.host_bytes) / static_cast<double>(c.guest_bytes) : 0;
+  return fmt::format(
+      "blocks translated      {}\nguest instructions     {}\nguest bytes            {}\n"
+      "host bytes             {}\nexpansion              {:.2f}\nlinks                  {}\n"
+      "blocks invalidated     {}\nwrites to code pages   {}\ncache flushes          {}\n"
+      "dispatches             {}\ncall-outs              {}\nexceptions             {}\n"
+      "interrupts             {}\nTLB read misses        {}\nTLB write misses       {}\n"
+      "slow reads             {}\nslow writes            {}\npage walks             {}\n"
+      "TLB flushes            {}\npage flushes           {}\nview switches          {}\n",
+      c.blocks, c.instructions, c.guest_bytes, c.host_bytes, expansion, c.links,
+      c.invalidated_blocks, c.watched_writes, c.flushes, dispatches_, call_outs_, faults_,
+      interrupts_, m.read_misses, m.write_misses, m.slow_reads, m.slow_writes, m.walks,
+      m.full_flushes, m.page_flushes, m.view_switches);
 }
 
 }  // namespace ringshift::runtime

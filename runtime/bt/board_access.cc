@@ -1,0 +1,73 @@
+// runtime/bt/board_access.cc - the board as call-outs see it: the guest's SIMD state leaves the host's
+// registers before any device code runs. General registers only, so that nothing clobbers it first.
+#include "runtime/bt/bt_vcpu.h"
+#include "runtime/bt/host_faults.h"
+
+namespace ringshift::runtime {
+
+// --- guest::Platform -----------------------------------------------------------------------------
+
+std::uint32_t BtVcpu::port_read(std::uint16_t port, unsigned size) {
+  spill_simd();
+  return board_.port_read(port, size);
+}
+void BtVcpu::port_write(std::uint16_t port, unsigned size, std::uint32_t value) {
+  spill_simd();
+  board_.port_write(port, size, value);
+}
+bool BtVcpu::interrupt_pending() {
+  spill_simd();
+  return board_.interrupt_pending();
+}
+std::optional<std::uint8_t> BtVcpu::acknowledge_interrupt() {
+  spill_simd();
+  return board_.acknowledge_interrupt();
+}
+std::uint8_t BtVcpu::task_priority() {
+  spill_simd();
+  return board_.task_priority();
+}
+void BtVcpu::set_task_priority(std::uint8_t cr8) {
+  spill_simd();
+  board_.set_task_priority(cr8);
+  interrupt_maybe_ = true;
+}
+std::optional<std::uint64_t> BtVcpu::apic_msr_read(std::uint32_t index) {
+  spill_simd();
+  return board_.apic_msr_read(index);
+}
+bool BtVcpu::apic_msr_write(std::uint32_t index, std::uint64_t value) {
+  spill_simd();
+  interrupt_maybe_ = true;
+  return board_.apic_msr_write(index, value);
+}
+std::uint32_t BtVcpu::apic_id() {
+  spill_simd();
+  return board_.apic_id();
+}
+void BtVcpu::raise_ferr() {
+  spill_simd();
+  board_.raise_ferr();
+}
+void BtVcpu::triple_fault() {
+  spill_simd();
+  board_.triple_fault();
+}
+
+void BtVcpu::before_mmio() {
+  if (BtVcpu* vcpu = current_vcpu()) {
+    vcpu->spill_simd();
+    vcpu->interrupt_maybe_ = true;
+  }
+}
+
+// --- codecache::CacheListener --------------------------------------------------------------------
+
+void BtVcpu::blocks_removed() {
+  code_changed_ = true;
+  mmu_.flush_jumps();
+}
+
+void BtVcpu::page_watched(guest::PhysicalAddress page) { mmu_.drop_writable(page); }
+
+}  // namespace ringshift::runtime

@@ -1,0 +1,81 @@
+// runtime/bt/translate_block.cc - makes the block for an address: room, guest bytes, translation.
+// May use any host register: the guest's SIMD state is put away first.
+#include <algorithm>
+
+#include "runtime/bt/bt_vcpu.h"
+#include "translator/translator.h"
+
+namespace ringshift::runtime {
+using guest::LinearAddress;
+using guest::PhysicalAddress;
+using translator::ModeKey;
+
+void BtVcpu::make_room() {
+  if (cache_.has_room(4 * translator::Translator::kMaxCodeBytes)) return;
+  cache_.flush();
+  store_stubs_.clear();
+}
+
+codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physical, ModeKey mode) {
+  spill_simd();
+  make_room();
+  const std::size_t in_page = guest::kPageBytes - guest::page_offset(physical.value);
+  std::array<std::uint8_t, 2 * translator::kMaxInsnBytes> buffer;
+  translator::TranslateRequest request;
+  request.key = {physical.value, mode.bits()};
+  request.mode = mode;
+  request.max_instructions = mode.single() ? 1 : options_.max_block_instructions;
+  request.loop_head = cache_.is_loop_head(request.key);
+  if (const std::uint8_t* page = memory_.readable_page(physical)) {
+    request.bytes = {page + guest::page_offset(physical.value), in_page};
+  } else {  // code in device memory
+    const std::size_t n = std::min(in_page, translator::kMaxInsnBytes);
+    memory_.read_bytes(physical, {buffer.data(), n});
+    request.bytes = {buffer.data(), n};
+  }
+  std::uint64_t second_page = codecache::Block::kNoPage;
+  if (translator_->translate(request) == translator::TranslateStatus::kNeedsNextPage) {
+    const std::size_t head = std::min<std::size_t>(in_page, translator::kMaxInsnBytes);
+    LinearAddress next{(linear.value | guest::kPageOffsetMask) + 1};
+    if (!mode.is_64bit()) next.value &= 0xffffffff;
+    const auto where = mmu_.translate_fetch(next);
+    if (!where) {
+      raise(where.error());
+      return nullptr;
+    }
+    memory_.read_bytes(physical, {buffer.data(), head});
+    memory_.read_bytes(where->address, {buffer.data() + head, translator::kMaxInsnBytes});
+    second_page = where->address.value & ~guest::kPageOffsetMask;
+    request.bytes = {buffer.data(), head + translator::kMaxInsnBytes};
+    request.page_bytes = head;
+    translator_->translate(request);
+  }
+  translator_->block().second_page = second_page;
+  if (options_.log.in_asm || options_.log.out_asm) log_block(linear);
+  return cache_.insert(std::move(translator_->block()), translator_->code());
+}
+
+// The rest of the guest instruction, then the write of what it stored.
+const std::uint8_t* BtVcpu::store_stub(const codecache::Block& block,
+                                       const codecache::FaultPoint& point,
+                                       const std::uint8_t* site) {
+  spill_simd();
+  const std::uint8_t* end = block.host + point.access_end;
+  std::vector<std::uint8_t> code(site, end);
+  const std::uint8_t* base = arena_->next();
+  auto branch = [&](std::uint8_t opcode, const std::uint8_t* target) {
+    const std::uint8_t* after = base + code.size() + 5;
+    const auto displacement = static_cast<std::int32_t>(target - after);
+    code.push_back(opcode);
+    for (unsigned i = 0; i < 4; ++i)
+      code.push_back(
+          static_cast<std::uint8_t>(static_cast<std::uint32_t>(displacement) >> (8 * i)));
+  };
+  branch(0xe8, thunks_.commit_store);
+  branch(0xe9, end);
+  const std::uint8_t* stub = arena_->append(code);
+  store_stubs_.emplace(site, stub);
+  return stub;
+}
+
+}  // namespace ringshift::runtime

@@ -1,0 +1,40 @@
+// translator/simd_state.cc - SIMD state and flags between the host's registers and the guest state.
+#include "translator/thunks.h"
+
+namespace ringshift::translator {
+
+void save_simd(Frame& frame, std::uint64_t mask) {
+  if (!frame.simd_loaded) return;
+  asm volatile("xsave64 %0"
+               : "+m"(frame.state.xsave)
+               : "a"(static_cast<std::uint32_t>(mask)),
+                 "d"(static_cast<std::uint32_t>(mask >> 32)));
+  frame.simd_loaded = 0;
+}
+
+void load_simd(Frame& frame, std::uint64_t mask) {
+  if (frame.simd_loaded) return;
+  asm volatile("xrstor64 %0"
+               :
+               : "m"(frame.state.xsave), "a"(static_cast<std::uint32_t>(mask)),
+                 "d"(static_cast<std::uint32_t>(mask >> 32)));
+  frame.simd_loaded = 1;
+}
+
+std::uint64_t materialize_flags(const Frame& frame) {
+  constexpr std::uint64_t kLahfBits = guest::flags::kArithmetic & 0xff;
+  std::uint64_t flags = frame.state.rflags & ~(guest::flags::kArithmetic | guest::flags::kDf);
+  if (frame.direction) flags |= guest::flags::kDf;
+  flags |= (frame.saved_flags >> 8) & kLahfBits;
+  if (frame.saved_flags & 1) flags |= guest::flags::kOf;
+  return flags;
+}
+
+void dissolve_flags(Frame& frame) {
+  const std::uint64_t flags = frame.state.rflags;
+  frame.direction = (flags & guest::flags::kDf) ? 1 : 0;
+  frame.saved_flags =
+      ((flags & 0xff) | guest::flags::kFixed1) << 8 | ((flags & guest::flags::kOf) ? 1 : 0);
+}
+
+}  // namespace ringshift::translator
