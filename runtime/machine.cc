@@ -15,6 +15,19 @@ namespace {
 
 constexpr auto kDrainPatience = std::chrono::milliseconds(2000);
 
+// What firmware writes to the memory type registers: write-back, and the hole for devices uncached.
+// SDM Vol. 3 "Memory Type Range Registers (MTRRs)".
+void set_memory_types(guest::CpuState& state, const guest::CpuModel& model) {
+  if (!model.has(guest::feature::kMtrr)) return;
+  constexpr std::uint64_t kEnabled = 0xc00, kWriteBack = 6, kUncached = 0, kValid = 0x800;
+  const auto address_mask = (std::uint64_t{1} << model.physical_address_bits()) - 1;
+  const auto hole_bytes = guest::PhysicalMemory::kHighRamBase - Board::kPciHole;
+  state.msr.mtrr_def_type = kEnabled | kWriteBack;
+  state.msr.mtrr_fixed.fill(0x0606060606060606);
+  state.msr.mtrr_variable[0] = Board::kPciHole | kUncached;
+  state.msr.mtrr_variable[1] = (address_mask & ~(hole_bytes - 1)) | kValid;
+}
+
 }  // namespace
 
 // The local APIC's "look at me".
@@ -109,6 +122,7 @@ tl::expected<void, std::string> Machine::power_on() {
 
   auto& state = vcpu_->state();
   guest::reset(state);
+  set_memory_types(state, config_.model);
   BootEnvironment environment{.long_mode = config_.model.has(guest::feature::kLongMode),
                               .memory_map = memory_map(*memory_)};
   if (board_->place_acpi_tables()) environment.acpi_rsdp = Board::kRootPointer;

@@ -137,8 +137,6 @@ tl::expected<int, std::string> run_guest(const RunOptions& options) {
   const auto host = probe_host();
   if (const auto missing = missing_for_translation(host); !missing.empty())
     return tl::unexpected(missing);
-  explain_choice(options, host);
-
   MachineConfig config{.ram_bytes = options.ram_bytes,
                        .debug_exit = options.debug_exit,
                        .pc_testdev = options.pc_testdev,
@@ -155,6 +153,7 @@ tl::expected<int, std::string> run_guest(const RunOptions& options) {
   if (auto loaded = load_guest(options, config); !loaded) return tl::unexpected(loaded.error());
   if (auto loaded = load_fw_cfg(options, config); !loaded) return tl::unexpected(loaded.error());
 
+  explain_choice(options, host);
   // The keys and signals act on a machine that exists only below; none arrives before its run().
   Machine* machine = nullptr;
   std::unique_ptr<RawTerminal> terminal;
