@@ -141,7 +141,7 @@ void Cache::invalidate(Block& block) {
   unlink(block);
   remove_from_page(block);
   ++counters_.invalidated_blocks;
-  listener_.blocks_removed();
+  listener_.block_removed(block);
 }
 
 void Cache::flush() {
@@ -155,7 +155,7 @@ void Cache::flush() {
   blocks_.clear();
   arena_.reset();
   ++counters_.flushes;
-  listener_.blocks_removed();
+  listener_.all_removed();
 }
 
 void Cache::mark_loop_head(const BlockKey& key) {

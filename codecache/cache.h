@@ -28,7 +28,8 @@ class CacheListener {
   virtual ~CacheListener() = default;
   // The cache's books are about to change: library code that may use any host register runs next.
   virtual void before_change() = 0;
-  virtual void blocks_removed() = 0;                           // drop every cached host address
+  virtual void block_removed(const Block& block) = 0;          // drop its cached host address
+  virtual void all_removed() = 0;                              // drop every cached host address
   virtual void page_watched(guest::PhysicalAddress page) = 0;  // no fast path may write to it
 };
 

@@ -263,6 +263,10 @@ void Mmu::flush_jumps() {
   for_each_view(kNoPcid, [](View& view) { view.flush_jumps(); });
 }
 
+void Mmu::drop_jump(std::uint64_t page_offset, std::uint64_t host_code) {
+  for_each_view(kNoPcid, [&](View& view) { view.drop_jump(page_offset, host_code); });
+}
+
 void Mmu::drop_writable(PhysicalAddress page) {
   const std::uint64_t number = memory_.ram_page_number(page);
   if (number == guest::PhysicalMemory::kNoRam || !maybe_writable_[number]) return;

@@ -241,6 +241,11 @@ void View::flush_page(LinearAddress a) {
   if (local_.code.may_hold(number) || global_.code.may_hold(number)) flush_jumps();
 }
 
+void View::drop_jump(std::uint64_t page_offset, std::uint64_t host_code) {
+  for (std::size_t i = page_offset; i < kJumpEntries; i += guest::kPageBytes)
+    if (jump[i].host_code == host_code) jump[i].negated_rip = invalid_negated_rip(i);
+}
+
 void View::drop_writable(PhysicalAddress physical_page) {
   if (!writable_frames_.may_hold(guest::page_number(physical_page.value))) return;
   const std::uint64_t frame = page_of(physical_page.value);

@@ -84,6 +84,8 @@ class alignas(4096) View {
 
   void flush(bool keep_global);                // MOV CR3 / CR4 changes
   void flush_page(guest::LinearAddress page);  // INVLPG: entries of the page, and its jump entries
+  // The code at `host_code`, for a RIP with this page offset, may no longer be entered.
+  void drop_jump(std::uint64_t page_offset, std::uint64_t host_code);
   void flush_jumps();                          // code cache changes, mode changes
   void drop_writable(guest::PhysicalAddress physical_page);  // the frame became watched
 

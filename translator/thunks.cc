@@ -39,11 +39,19 @@ const std::array<Kept, kKeptCount>& kept_registers() {
   return kept;
 }
 
+// A jump that does not reach, or an operand that does not exist: our own bug, found at start.
+class Strict final : public ErrorHandler {
+  void handleError(Error, const char* message, BaseEmitter*) override {
+    throw std::logic_error(message);
+  }
+};
+
 class Emitter {
  public:
   Emitter(codecache::Arena& arena, const Hooks& hooks, bool use_bmi2)
       : arena_(arena), hooks_(hooks), use_bmi2_(use_bmi2) {
     code_.init(Environment::host(), reinterpret_cast<std::uint64_t>(arena.next()));
+    code_.setErrorHandler(&strict_);
     code_.attach(&a_);
     for (Label* label :
          {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &direct_exit_, &indirect_exit_,
@@ -279,15 +287,7 @@ class Emitter {
     a_.mov(r::rcx, jump_entry(offsetof(softmmu::JumpEntry, negated_rip)));
     a_.lea(r::rcx, r::ptr(r::rcx, r::r11));
     a_.jecxz(r::rcx, found);
-    a_.bind(miss);
-    if (!use_bmi2_) restore_flags_from_rax_slot(0);
-    a_.mov(r::rcx, slot(slot::gpr(1), 0));
-    a_.bind(indirect_slow_);
-    save_registers(0);
-    a_.mov(r::rdi, r::rsp);
-    a_.mov(r::rsi, r::r11);
-    call_host(hooks_.indirect_exit);
-    go_on(0);
+    a_.jmp(miss);
     a_.bind(found);
     a_.mov(r::ecx, slot(slot::attention, 0, 4));
     a_.jecxz(r::rcx, hit);
@@ -298,6 +298,15 @@ class Emitter {
     if (!use_bmi2_) restore_flags_from_rax_slot(0);
     a_.mov(r::rcx, slot(slot::gpr(1), 0));
     a_.jmp(jump_entry(offsetof(softmmu::JumpEntry, host_code)));
+    a_.bind(miss);
+    if (!use_bmi2_) restore_flags_from_rax_slot(0);
+    a_.mov(r::rcx, slot(slot::gpr(1), 0));
+    a_.bind(indirect_slow_);
+    save_registers(0);
+    a_.mov(r::rdi, r::rsp);
+    a_.mov(r::rsi, r::r11);
+    call_host(hooks_.indirect_exit);
+    go_on(0);
   }
 
   // R10 = entry index * 8, which a scale of 4 turns into the entry's offset.
@@ -339,6 +348,7 @@ class Emitter {
   codecache::Arena& arena_;
   const Hooks& hooks_;
   bool use_bmi2_;
+  Strict strict_;
   CodeHolder code_;
   r::Assembler a_;
   Label enter_, leave_, slow_access_, commit_, call_out_, direct_exit_, indirect_exit_, attention_,

@@ -337,6 +337,17 @@ bool Translator::flags_live_at_head() const {
   return true;
 }
 
+bool Translator::loops_to_itself() const {
+  const Planned& last = plan_[planned_ - 1];
+  if (last.kind != Kind::kConditional && last.kind != Kind::kLoop && last.kind != Kind::kJump)
+    return false;
+  const ZydisDecodedOperand& target = last.insn.operands[0];
+  return target.type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+         last.insn.page_offset + static_cast<std::int64_t>(last.insn.length()) +
+                 target.imm.value.s ==
+             plan_[0].insn.page_offset;
+}
+
 void Translator::emit(const Planned& p) {
   emitter_.begin_insn(p.insn);
   switch (p.kind) {
@@ -374,7 +385,7 @@ void Translator::emit(const Planned& p) {
 TranslateStatus Translator::translate(const TranslateRequest& request) {
   if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
   emitter_.begin(request.key, request.mode);
-  if (request.loop_head) emitter_.head_check(flags_live_at_head());
+  if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
   for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
   const Planned& last = plan_[planned_ - 1];
   if (!last.ends_block) emitter_.fall_through(last.insn.page_offset + last.insn.length());

@@ -76,6 +76,7 @@ class Translator {
   void plan_fault(Planned& p, const guest::GuestFault& fault) const;
   void plan_row(Planned& p, int row) const;
   bool flags_live_at_head() const;
+  bool loops_to_itself() const;
   void emit(const Planned& p);
 
   const guest::CpuModel& model_;

@@ -63,7 +63,17 @@ void BtVcpu::before_mmio() {
 
 // --- codecache::CacheListener --------------------------------------------------------------------
 
-void BtVcpu::blocks_removed() {
+void BtVcpu::block_removed(const codecache::Block& block) {
+  code_changed_ = true;
+  // Only where RIP and the linear address share their page offset is the entry's place known.
+  const translator::ModeKey mode(block.key.mode);
+  if (mode.is_64bit() || mode.flat())
+    mmu_.drop_jump(block.start_offset(), reinterpret_cast<std::uint64_t>(block.host));
+  else
+    mmu_.flush_jumps();
+}
+
+void BtVcpu::all_removed() {
   code_changed_ = true;
   mmu_.flush_jumps();
 }

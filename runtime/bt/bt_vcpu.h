@@ -105,7 +105,8 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
 
   // --- codecache::CacheListener ---
   void before_change() override { spill_simd(); }
-  void blocks_removed() override;
+  void block_removed(const codecache::Block& block) override;
+  void all_removed() override;
   void page_watched(guest::PhysicalAddress page) override;
 
   void spill_simd() { translator::save_simd(frame(), simd_mask_); }
