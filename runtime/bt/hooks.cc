@@ -215,6 +215,7 @@ void BtVcpu::direct_exit(const std::uint8_t* return_address) {
     return;
   }
   cache_.link(*from, *exit, *to);
+  translator::load_simd(f, simd_mask_);  // which the change of the books put away
 }
 
 // --- the table of entry points -------------------------------------------------------------------
