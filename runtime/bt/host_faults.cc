@@ -3,8 +3,8 @@
 
 #include <ucontext.h>
 
+#include <array>
 #include <csignal>
-#include <mutex>
 
 #include "runtime/bt/bt_vcpu.h"
 
@@ -13,15 +13,52 @@ namespace {
 
 thread_local BtVcpu* the_vcpu = nullptr;
 
-void on_signal(int signal, siginfo_t*, void* context) {
-  auto* uc = static_cast<ucontext_t*>(context);
-  const int trap = static_cast<int>(uc->uc_mcontext.gregs[REG_TRAPNO]);
-  if (the_vcpu && the_vcpu->on_host_fault(trap, context)) return;
-  // Not the guest's: back to the default action, which the faulting instruction meets again.
-  struct sigaction action = {};
-  action.sa_handler = SIG_DFL;
-  sigaction(signal, &action, nullptr);
-}
+// The process's handlers for what translated code can raise, and those that were there before.
+class HostFaultHandlers {
+ public:
+  // Constructed before install(), so that the handler never waits for its construction.
+  static HostFaultHandlers& instance() {
+    static HostFaultHandlers handlers;
+    return handlers;
+  }
+
+  bool install() {
+    // Read first: a signal between the two calls would otherwise be passed on to nothing.
+    for (std::size_t i = 0; i < kSignals.size(); ++i)
+      sigaction(kSignals[i], nullptr, &previous_[i]);
+    struct sigaction action = {};
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    sigfillset(&action.sa_mask);
+    for (const int signal : kSignals) sigaction(signal, &action, nullptr);
+    return true;
+  }
+
+  // Async-signal-safe. A faulting instruction runs again and meets the previous handler by itself;
+  // a signal that was sent, or that follows its instruction, has to be raised again. It is blocked
+  // until our handler returns.
+  void pass_on(int signal, bool happens_again) const {
+    for (std::size_t i = 0; i < kSignals.size(); ++i)
+      if (kSignals[i] == signal) sigaction(signal, &previous_[i], nullptr);
+    if (!happens_again) raise(signal);
+  }
+
+ private:
+  static constexpr std::array kSignals = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+
+  HostFaultHandlers() = default;
+
+  static void on_signal(int signal, siginfo_t* info, void* context) {
+    const auto* uc = static_cast<const ucontext_t*>(context);
+    // Not positive: another process sent it, and the trap number is that of some earlier fault.
+    const bool raised_here = info->si_code > 0;
+    const int trap = static_cast<int>(uc->uc_mcontext.gregs[REG_TRAPNO]);
+    if (raised_here && the_vcpu && the_vcpu->on_host_fault(trap, context)) return;
+    instance().pass_on(signal, raised_here && signal != SIGTRAP);
+  }
+
+  std::array<struct sigaction, kSignals.size()> previous_ = {};
+};
 
 }  // namespace
 
@@ -29,18 +66,9 @@ BtVcpu* current_vcpu() { return the_vcpu; }
 void set_current_vcpu(BtVcpu* vcpu) { the_vcpu = vcpu; }
 
 void install_host_fault_handlers() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) {
-      struct sigaction action = {};
-      action.sa_sigaction = on_signal;
-      action.sa_flags = SA_SIGINFO | SA_NODEFER;
-      sigfillset(&action.sa_mask);
-      sigaction(signal, &action, nullptr);
-    }
-  });
+  static const bool once = HostFaultHandlers::instance().install();
+  static_cast<void>(once);
 }
-
 
 bool BtVcpu::on_host_fault(int trap_number, void* context) {
   auto& g = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
