@@ -5,6 +5,8 @@
 //   SUM name hex silicon a result that only the same processor must repeat (x87 transcendentals)
 #pragma once
 
+#include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +48,23 @@ bool expect(bool ok, const char* name, const char* format, ...)
     __attribute__((format(printf, 3, 4)));
 void sum(const char* name, uint64_t value);
 void sum_silicon(const char* name, uint64_t value);
+
+// Where the handler of an expected fault goes back to, once: a fault that no check expects ends the
+// program with FAIL instead of going round through a jump buffer that is stale.
+typedef struct {
+  sigjmp_buf buffer;
+  volatile sig_atomic_t armed;
+} Escape;
+// MAY_FAULT runs the statement; the handler calls leave_fault().
+#define MAY_FAULT(escape, ...)                \
+  do {                                        \
+    (escape).armed = 1;                       \
+    if (sigsetjmp((escape).buffer, 1) == 0) { \
+      __VA_ARGS__;                            \
+    }                                         \
+    (escape).armed = 0;                       \
+  } while (0)
+_Noreturn void leave_fault(Escape* escape, int signal_number);
 
 // FNV-1a over the bytes of a word: order-dependent, and cheap to write in any language.
 static inline uint64_t mix(uint64_t hash, uint64_t value) {

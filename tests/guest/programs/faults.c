@@ -13,7 +13,7 @@
 #define TRAP_TRACE 2
 #endif
 
-static sigjmp_buf escape;
+static Escape escape;
 static struct {
   int signal, code;
   uintptr_t address, pc;
@@ -47,7 +47,7 @@ static void on_fault(int signal_number, siginfo_t* info, void* raw) {
   got.trap = context->uc_mcontext.gregs[REG_TRAPNO];
   got.error = context->uc_mcontext.gregs[REG_ERR];
   got.flags = context->uc_mcontext.gregs[REG_EFL];
-  siglongjmp(escape, 1);
+  leave_fault(&escape, signal_number);
 }
 
 static void install(void) {
@@ -66,9 +66,7 @@ static void install(void) {
   do {                                                                                          \
     memset(&got, 0, sizeof got);                                                                \
     expected_pc = 0;                                                                            \
-    if (sigsetjmp(escape, 1) == 0) {                                                            \
-      __VA_ARGS__;                                                                              \
-    }                                                                                           \
+    MAY_FAULT(escape, __VA_ARGS__);                                                             \
     expect(got.signal == (want_signal) && got.code == (want_code) && got.trap == (want_trap) && \
                (expected_pc == 0 || got.pc == expected_pc),                                     \
            name, "signal %d code %d trap %lu error %lx at %lx (%lx)", got.signal, got.code,     \

@@ -36,6 +36,15 @@ void sum_silicon(const char* name, uint64_t value) {
   dprintf(1, "SUM %s %016llx silicon\n", name, (unsigned long long)value);
 }
 
+void leave_fault(Escape* escape, int signal_number) {
+  if (!escape->armed) {
+    dprintf(1, "FAIL unexpected_signal: %d\n", signal_number);
+    _exit(1);
+  }
+  escape->armed = 0;
+  siglongjmp(escape->buffer, 1);
+}
+
 CpuidLeaf cpuid(uint32_t leaf, uint32_t subleaf) {
   CpuidLeaf r = {0, 0, 0, 0};
   if (__get_cpuid_max(leaf & 0x80000000u, NULL) < leaf) return r;
