@@ -1,43 +1,12 @@
 // runtime/bt/listing.cc - what -d writes: translated code, events, statistics.
-#include <Zydis/Zydis.h>
+#include "translator/listing.h"
+
 #include <fmt/core.h>
 
 #include "runtime/bt/bt_vcpu.h"
 #include "translator/translator.h"
 
 namespace ringshift::runtime {
-namespace {
-
-void list(std::FILE* file, ZydisMachineMode machine, std::uint64_t address,
-          std::span<const std::uint8_t> bytes) {
-  std::size_t at = 0;
-  while (at < bytes.size()) {
-    ZydisDisassembledInstruction insn;
-    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(machine, address + at, bytes.data() + at,
-                                            bytes.size() - at, &insn))) {
-      fmt::print(file, "  {:016x}: (bad)\n", address + at);
-      return;
-    }
-    std::string hex;
-    for (unsigned i = 0; i < insn.info.length; ++i) hex += fmt::format("{:02x}", bytes[at + i]);
-    fmt::print(file, "  {:016x}: {:<30} {}\n", address + at, hex, insn.text);
-    at += insn.info.length;
-  }
-}
-
-ZydisMachineMode machine_of(translator::ModeKey mode) {
-  switch (mode.code_bytes()) {
-    case 8:
-      return ZYDIS_MACHINE_MODE_LONG_64;
-    case 4:
-      return ZYDIS_MACHINE_MODE_LEGACY_32;
-    default:
-      return ZYDIS_MACHINE_MODE_LEGACY_16;
-  }
-}
-
-}  // namespace
-
 void BtVcpu::log_block(guest::LinearAddress linear) {
   std::FILE* file = options_.log.file;
   if (!file) return;
@@ -48,12 +17,12 @@ void BtVcpu::log_block(guest::LinearAddress linear) {
     memory_.read_bytes(guest::PhysicalAddress{block.key.physical}, bytes);
     fmt::print(file, "IN: {:x} physical {:x} mode {:x}\n", linear.value, block.key.physical,
                block.key.mode);
-    list(file, machine_of(mode), linear.value, bytes);
+    translator::list_code(file, mode.code_bytes(), linear.value, bytes);
   }
   if (options_.log.out_asm) {
     fmt::print(file, "OUT: {} bytes for {}\n", translator_->code().size(), block.guest_bytes);
-    list(file, ZYDIS_MACHINE_MODE_LONG_64, reinterpret_cast<std::uint64_t>(arena_->next()),
-         translator_->code());
+    translator::list_code(file, 8, reinterpret_cast<std::uint64_t>(arena_->next()),
+                          translator_->code());
   }
 }
 
@@ -61,7 +30,8 @@ void BtVcpu::log_fault(const guest::GuestFault& fault) {
   if (!options_.log.file) return;
   spill_simd();
   const auto& s = state();
-  fmt::print(options_.log.file, "exception {} error {:x} address {:x} at {:x}:{:x} cpl {} rsp {:x}\n",
+  fmt::print(options_.log.file,
+             "exception {} error {:x} address {:x} at {:x}:{:x} cpl {} rsp {:x}\n",
              static_cast<int>(fault.vector), fault.error_code, fault.address,
              s.segment(guest::Seg::kCs).selector, s.rip, s.cpl, s.gpr[4]);
 }
