@@ -62,6 +62,16 @@ Draft draft_of_host(const HostCpu& host, bool with_brand) {
   return d;
 }
 
+// vendor=: another name, without the features that only the old one defines. The other vendor's
+// cache leaves do not describe this host.
+void take_vendor(Draft& d, bool intel) {
+  if (d.identity.intel == intel) return;
+  d.identity.intel = intel;
+  d.identity.caches_of_host = false;
+  for (const NamedFeature& n : named_features())
+    if (foreign(n, intel)) d.features.set(n.feature, false);
+}
+
 tl::expected<Draft, std::string> draft_of_plain(const PlainModel& plain, const HostCpu& host) {
   Draft d;
   d.identity = {plain.intel,
@@ -185,6 +195,7 @@ tl::expected<CpuModel, std::string> CpuModel::create(std::string_view spec_text)
   const HostCpu host;
   auto draft = draft_of(spec->model, host);
   if (!draft) return Error(draft.error());
+  if (spec->intel) take_vendor(*draft, *spec->intel);
   if (auto applied = apply(*draft, *spec, host); !applied) return Error(applied.error());
 
   CpuModel m;

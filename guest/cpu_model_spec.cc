@@ -24,6 +24,12 @@ tl::expected<FeatureRequest, std::string> parse_request(std::string_view item) {
   return FeatureRequest{feature, on};
 }
 
+tl::expected<bool, std::string> parse_vendor(std::string_view id) {
+  if (id == "GenuineIntel") return true;
+  if (id == "AuthenticAMD") return false;
+  return tl::unexpected("-cpu: vendor is GenuineIntel or AuthenticAMD, not " + quoted(id));
+}
+
 }  // namespace
 
 tl::expected<CpuSpec, std::string> parse_cpu_spec(std::string_view spec) {
@@ -33,7 +39,15 @@ tl::expected<CpuSpec, std::string> parse_cpu_spec(std::string_view spec) {
   while (comma != spec.npos) {
     const std::size_t start = comma + 1;
     comma = spec.find(',', start);
-    auto request = parse_request(spec.substr(start, comma == spec.npos ? comma : comma - start));
+    const auto item = spec.substr(start, comma == spec.npos ? comma : comma - start);
+    constexpr std::string_view kVendor = "vendor=";
+    if (item.starts_with(kVendor)) {
+      auto intel = parse_vendor(item.substr(kVendor.size()));
+      if (!intel) return tl::unexpected(intel.error());
+      result.intel = *intel;
+      continue;
+    }
+    auto request = parse_request(item);
     if (!request) return tl::unexpected(request.error());
     result.requests.push_back(*request);
   }

@@ -1,6 +1,8 @@
-// guest/cpu_model_spec.h - parses the argument of -cpu: "name,+feature,-feature,feature=on|off".
+// guest/cpu_model_spec.h - parses the argument of -cpu: "name,+feature,-feature,feature=on|off,
+// vendor=ID".
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -18,6 +20,7 @@ struct FeatureRequest {
 struct CpuSpec {
   std::string model;
   std::vector<FeatureRequest> requests;  // in the order given
+  std::optional<bool> intel;             // vendor=GenuineIntel or vendor=AuthenticAMD
 };
 
 tl::expected<CpuSpec, std::string> parse_cpu_spec(std::string_view spec);

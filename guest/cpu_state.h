@@ -121,6 +121,8 @@ struct alignas(64) CpuState {
   std::uint8_t cpl = 0;               // kept equal to SS.DPL / 3 in v86 / 0 in real mode
   bool interrupt_shadow = false;      // after STI or MOV/POP SS, for one instruction
   bool debug_shadow = false;          // the part of it that also holds back #DB (MOV/POP SS)
+  // DR6 bits of debug traps that are due once the instruction ends; BS from its start with TF set.
+  std::uint32_t pending_debug = 0;
   bool nmi_blocked = false;
   bool nmi_pending = false;
   Activity activity = Activity::kRunning;

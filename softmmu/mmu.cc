@@ -117,6 +117,7 @@ Checked<Translation> Mmu::walk_counted(LinearAddress a, Access access) {
 // Caches a translation that was just walked; null when the page must not be cached for `access`.
 std::uint8_t* Mmu::fill(View& view, LinearAddress a, Access access,
                         const Translation& translation) {
+  if (watching_ && page_has_watchpoint(a)) return nullptr;
   const bool write = access.kind == AccessKind::kWrite;
   const PhysicalAddress physical = translation.address;
   std::uint8_t* page = memory_.ram_page(physical);
@@ -201,6 +202,7 @@ Status Mmu::read(LinearAddress a, std::span<std::uint8_t> out, Access access) {
       return {};
     }
   RS_ASSIGN(parts, locate_parts(a, out.size(), access));
+  if (watching_) note_access(a, out.size(), access);
   copy_out(parts.first, out.first(parts.first_bytes));
   if (parts.first_bytes < out.size()) copy_out(parts.second, out.subspan(parts.first_bytes));
   return {};
@@ -215,6 +217,7 @@ Status Mmu::write(LinearAddress a, std::span<const std::uint8_t> in, Access acce
       return {};
     }
   RS_ASSIGN(parts, locate_parts(a, in.size(), access));
+  if (watching_) note_access(a, in.size(), access);
   copy_in(parts.first, in.first(parts.first_bytes));
   if (parts.first_bytes < in.size()) copy_in(parts.second, in.subspan(parts.first_bytes));
   return {};
@@ -223,6 +226,37 @@ Status Mmu::write(LinearAddress a, std::span<const std::uint8_t> in, Access acce
 Status Mmu::probe(LinearAddress a, std::size_t bytes, Access access) {
   if (auto parts = locate_parts(a, bytes, access); !parts) return tl::unexpected(parts.error());
   return {};
+}
+
+// --- Data breakpoints
+// ----------------------------------------------------------------------------------
+
+void Mmu::watch(const Watchpoints& watchpoints) {
+  if (watchpoints == watchpoints_) return;
+  watchpoints_ = watchpoints;
+  watching_ = false;
+  for (const Watchpoint& w : watchpoints_) {
+    if (w.bytes == 0) continue;
+    watching_ = true;
+    flush_page(w.start);  // aligned to its size: it never straddles two pages
+  }
+}
+
+bool Mmu::page_has_watchpoint(LinearAddress a) const {
+  for (const Watchpoint& w : watchpoints_)
+    if (w.bytes != 0 && guest::page_number(w.start.value) == guest::page_number(a.value))
+      return true;
+  return false;
+}
+
+void Mmu::note_access(LinearAddress a, std::size_t bytes, Access access) {
+  if (access.implicit) return;
+  const bool write = access.kind == AccessKind::kWrite;
+  for (std::size_t i = 0; i < watchpoints_.size(); ++i) {
+    const Watchpoint& w = watchpoints_[i];
+    if ((write || w.reads) && a.value < w.start.value + w.bytes && w.start.value < a.value + bytes)
+      state_.pending_debug |= 1u << i;
+  }
 }
 
 // --- Dropping

@@ -21,6 +21,16 @@ struct MmuCounters {
                 page_faults = 0, full_flushes = 0, page_flushes = 0, view_switches = 0;
 };
 
+// A piece of linear memory whose data accesses are debug traps; `bytes` 0: none.
+struct Watchpoint {
+  guest::LinearAddress start;
+  std::uint64_t bytes = 0;
+  bool reads = false;  // else writes only
+
+  bool operator==(const Watchpoint&) const = default;
+};
+using Watchpoints = std::array<Watchpoint, 4>;
+
 class Mmu {
  public:
   Mmu(guest::PhysicalMemory& memory, guest::CpuState& state, const guest::CpuModel& model);
@@ -74,6 +84,11 @@ class Mmu {
   void flush_jumps();                                           // every view's jump cache
   void drop_writable(guest::PhysicalAddress page);  // no view may keep a writable entry for it
 
+  // Data breakpoints: no view holds the pages of a watchpoint, so that every access to them comes
+  // through read() or write(), which set the watchpoint's bit in the state's pending_debug.
+  void watch(const Watchpoints& watchpoints);
+  bool watching() const { return watching_; }
+
   guest::PhysicalMemory& memory() { return memory_; }
   const MmuCounters& counters() const { return counters_; }
   // Walks every cached entry and compares it with a fresh page walk; the first difference as text.
@@ -116,6 +131,8 @@ class Mmu {
   guest::Checked<Parts> locate_parts(guest::LinearAddress a, std::size_t bytes, Access access);
   void copy_out(const Place& place, std::span<std::uint8_t> out);
   void copy_in(const Place& place, std::span<const std::uint8_t> in);
+  bool page_has_watchpoint(guest::LinearAddress a) const;
+  void note_access(guest::LinearAddress a, std::size_t bytes, Access access);
   std::string check_view(const Space& space, ViewKind kind);
 
   guest::PhysicalMemory& memory_;
@@ -127,6 +144,8 @@ class Mmu {
   std::uint64_t clock_ = 0;           // of Space::last_use
   std::vector<Space> spaces_;         // used ones first
   std::vector<bool> maybe_writable_;  // RAM pages that some view may hold writable
+  Watchpoints watchpoints_{};
+  bool watching_ = false;  // any of them
   MmuCounters counters_;
 };
 

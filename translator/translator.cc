@@ -91,7 +91,8 @@ Operation operation_of(const Insn& insn, int row) {
   if (insn.has_attribute(ZYDIS_ATTRIB_HAS_MODRM)) {
     const std::uint8_t high = legacy ? static_cast<std::uint8_t>(insn.raw.raw.rex.R << 3) : 0;
     op.reg = insn.raw.raw.modrm.reg | high;
-    if (insn.raw.raw.modrm.mod == 3)
+    // MOV to and from control and debug registers names a register whatever mod says.
+    if (insn.raw.raw.modrm.mod == 3 || !insn.memory)
       op.rm =
           insn.raw.raw.modrm.rm | (legacy ? static_cast<std::uint8_t>(insn.raw.raw.rex.B << 3) : 0);
   } else if (insn.rm_is_opcode_field) {

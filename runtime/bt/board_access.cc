@@ -1,18 +1,28 @@
-// runtime/bt/board_access.cc - the board as call-outs see it: the guest's SIMD state leaves the host's
-// registers before any device code runs. General registers only, so that nothing clobbers it first.
+// runtime/bt/board_access.cc - the board as call-outs see it: the guest's SIMD state leaves the
+// host's registers before any device code runs. General registers only, so that nothing clobbers it
+// first.
 #include "runtime/bt/bt_vcpu.h"
 #include "runtime/bt/host_faults.h"
+#include "translator/callouts/debug_registers.h"
 
 namespace ringshift::runtime {
 
 // --- guest::Platform -----------------------------------------------------------------------------
 
+void BtVcpu::note_port(std::uint16_t port, unsigned size) {
+  auto& s = state();
+  if (s.dr[7] & 0xff)
+    s.pending_debug |= static_cast<std::uint32_t>(translator::match_io_breakpoint(s, port, size));
+}
+
 std::uint32_t BtVcpu::port_read(std::uint16_t port, unsigned size) {
   spill_simd();
+  note_port(port, size);
   return board_.port_read(port, size);
 }
 void BtVcpu::port_write(std::uint16_t port, unsigned size, std::uint32_t value) {
   spill_simd();
+  note_port(port, size);
   board_.port_write(port, size, value);
 }
 bool BtVcpu::interrupt_pending() {

@@ -69,6 +69,8 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void log_fault(const guest::GuestFault& fault);
   void log_interrupt(std::uint8_t vector);
   void raise(const guest::GuestFault& fault);
+  void raise_debug(std::uint64_t dr6_bits);
+  bool meet_breakpoints(guest::LinearAddress linear);
   void go_on() { frame().next_code = next(); }
   void sync_view();
   void set_rip(std::uint64_t rip);
@@ -109,6 +111,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void all_removed() override;
   void page_watched(guest::PhysicalAddress page) override;
 
+  void note_port(std::uint16_t port, unsigned size);  // I/O breakpoints
   void spill_simd() { translator::save_simd(frame(), simd_mask_); }
   static void before_mmio();
 
@@ -130,7 +133,6 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   ExitReason exit_ = ExitReason::kStopped;
   bool interrupt_maybe_ = true;  // the board may have an interrupt for us
   bool code_changed_ = false;    // blocks were removed since this was cleared
-  bool step_pending_ = false;    // the instruction that runs was started with TF set
   bool running_ = false;
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
 };

@@ -1,5 +1,6 @@
 // runtime/bt/dispatch.cc - what happens between blocks: events, traps, finding or making the code.
 #include "runtime/bt/bt_vcpu.h"
+#include "translator/callouts/debug_registers.h"
 
 namespace ringshift::runtime {
 using guest::GuestFault;
@@ -8,10 +9,6 @@ using guest::PhysicalAddress;
 using guest::Seg;
 using translator::ModeKey;
 namespace flags = guest::flags;
-
-namespace {
-constexpr std::uint64_t kDr6SingleStep = 1u << 14;
-}
 
 std::uint64_t BtVcpu::wrap_rip(std::uint64_t rip) const {
   switch (frame().state.code_bytes()) {
@@ -35,7 +32,6 @@ void BtVcpu::sync_view() {
 
 void BtVcpu::raise(const GuestFault& fault) {
   ++faults_;
-  step_pending_ = false;
   if (options_.log.interrupts) log_fault(fault);
   translator::deliver_fault(core_, fault);
 }
@@ -55,11 +51,32 @@ bool BtVcpu::deliver_pending_interrupt() {
 }
 
 void BtVcpu::finish_instruction() {
-  if (!step_pending_) return;
-  step_pending_ = false;
-  GuestFault trap = fault(guest::Vector::kDebug);
-  trap.address = kDr6SingleStep;
-  raise(trap);
+  auto& s = state();
+  if (!s.pending_debug) return;
+  // SDM Vol. 3 "Masking Exceptions and Interrupts When Switching Stacks": the step is lost, a data
+  // breakpoint waits for the end of the next instruction.
+  if (s.debug_shadow) {
+    s.pending_debug &= translator::dr6::kBreakpoints;
+    return;
+  }
+  raise_debug(s.pending_debug);
+}
+
+void BtVcpu::raise_debug(std::uint64_t dr6_bits) {
+  GuestFault debug = fault(guest::Vector::kDebug);
+  debug.address = dr6_bits;
+  raise(debug);
+}
+
+// Watchpoints as the debug registers name them now. True when a breakpoint meets the instruction.
+bool BtVcpu::meet_breakpoints(LinearAddress linear) {
+  auto& s = state();
+  mmu_.watch(translator::data_breakpoints(s));
+  // HW: on AMD's processors MOV SS does not hold back the breakpoint of the next instruction.
+  if ((s.rflags & flags::kRf) || (s.debug_shadow && model_.vendor_is_intel())) return false;
+  const std::uint64_t matched = translator::match_code_breakpoint(s, linear);
+  if (matched) raise_debug(matched);
+  return matched;
 }
 
 bool BtVcpu::take_events() {
@@ -140,6 +157,9 @@ const std::uint8_t* BtVcpu::find_code() {
     }
     linear.value = (cs.base + s.rip) & 0xffffffff;
   }
+  if (((s.dr[7] & 0xff) || mmu_.watching()) && meet_breakpoints(linear)) return nullptr;
+  // Had its effect: a fault of the instruction sets it in the image, and its success clears it.
+  s.rflags &= ~flags::kRf;
   const auto where = mmu_.translate_fetch(linear);
   if (!where) {
     raise(where.error());
@@ -150,7 +170,7 @@ const std::uint8_t* BtVcpu::find_code() {
   const std::uint64_t rip_base = s.rip - guest::page_offset(linear.value);
   frame().rip_base = mode.is_64bit() ? rip_base : rip_base & 0xffffffff;
   if (single) {
-    step_pending_ = s.rflags & flags::kTf;
+    if (s.rflags & flags::kTf) s.pending_debug |= translator::dr6::kBs;
     s.interrupt_shadow = s.debug_shadow = false;
   } else {
     softmmu::View& view = mmu_.current();

@@ -118,6 +118,17 @@ std::uint64_t match_data_breakpoint(const CpuState& s, guest::LinearAddress addr
   return matched;
 }
 
+softmmu::Watchpoints data_breakpoints(const CpuState& s) {
+  softmmu::Watchpoints result{};
+  for (unsigned i = 0; i < 4; ++i) {
+    const Breakpoint b = breakpoint(s, i);
+    const bool reads = is_kind(s, b, Condition::kReadWrite);
+    if (!reads && !is_kind(s, b, Condition::kWrite)) continue;
+    result[i] = {{b.address & ~(b.bytes - 1)}, b.bytes, reads};
+  }
+  return result;
+}
+
 std::uint64_t match_io_breakpoint(const CpuState& s, std::uint16_t port, unsigned bytes) {
   std::uint64_t matched = 0;
   for (unsigned i = 0; i < 4; ++i) {

@@ -25,6 +25,7 @@ bool io_breakpoints_enabled(const guest::CpuState& state);
 std::uint64_t match_code_breakpoint(const guest::CpuState& state, guest::LinearAddress rip);
 std::uint64_t match_data_breakpoint(const guest::CpuState& state, guest::LinearAddress address,
                                     std::size_t bytes, bool write);
+softmmu::Watchpoints data_breakpoints(const guest::CpuState& state);  // by number
 std::uint64_t match_io_breakpoint(const guest::CpuState& state, std::uint16_t port, unsigned bytes);
 
 }  // namespace ringshift::translator

@@ -3,6 +3,7 @@
 #include "translator/callouts/fast_system_calls.h"
 
 #include "translator/callouts/code_segment.h"
+#include "translator/callouts/debug_registers.h"
 
 namespace ringshift::translator {
 
@@ -27,6 +28,12 @@ void load_flat(Core& core, unsigned cs, unsigned ss, bool code64, unsigned cpl, 
   const std::uint16_t dpl = cpl == 3 ? kDpl3 : 0;
   core.state.segment(Seg::kSs) = flat(ss, kFlatData | dpl);
   enter_code(core, {flat(cs, (code64 ? kFlatCode64 : kFlatCode32) | dpl), rip, cpl});
+}
+
+// APM Vol. 3 "SYSCALL", "SYSRET": whether a single-step trap follows is up to TF as they leave it.
+void step_by_new_flags(CpuState& s) {
+  s.pending_debug &= ~std::uint32_t{dr6::kBs};
+  if (s.rflags & kTf) s.pending_debug |= dr6::kBs;
 }
 
 bool syscall_enabled(const Core& core) {
@@ -64,6 +71,7 @@ Result syscall_entry(Core& core, const Operation& op) {
   s.reg(Gpr::kRcx) = return_rip;
   s.reg(Gpr::kR11) = s.rflags & ~kRf;
   s.rflags = (s.rflags & ~(s.msr.sfmask | kRf)) | kFixed1;
+  step_by_new_flags(s);
   const unsigned cs = s.msr.star >> 32 & 0xfffc;
   load_flat(core, cs, cs + 8, true, 0, entry);
   return Next::kJump;
@@ -81,6 +89,7 @@ Result syscall_return(Core& core, const Operation& op) {
     return tl::unexpected(guest::general_protection());
   if (s.long_mode_active()) {
     s.rflags = (s.reg(Gpr::kR11) & kFromR11) | kFixed1;
+    step_by_new_flags(s);
   } else {
     s.rflags |= kIf;
   }

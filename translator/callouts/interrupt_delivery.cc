@@ -2,7 +2,10 @@
 // mode.
 #include "translator/callouts/interrupt_delivery.h"
 
+#include <utility>
+
 #include "translator/callouts/code_segment.h"
+#include "translator/callouts/debug_registers.h"
 #include "translator/callouts/descriptor.h"
 #include "translator/callouts/stack_segment.h"
 
@@ -106,6 +109,7 @@ void deliver(Core& core, Event event) {
   core.state.activity = guest::Activity::kRunning;
   core.state.interrupt_shadow = false;
   core.state.debug_shadow = false;
+  core.state.pending_debug = 0;  // of an instruction that faulted: it runs again
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
     const Status delivered = dispatch(core, event);
     if (delivered) return;
@@ -172,7 +176,10 @@ void deliver_interrupt(Core& core, std::uint8_t vector, EventKind kind) {
 Status software_interrupt(Core& core, std::uint8_t vector, EventKind kind, std::uint64_t next_rip) {
   CpuState& s = core.state;
   RS_CHECK(dispatch(core, {vector, kind, false, 0, next_rip, s.rflags}));
-  if (vector == static_cast<std::uint8_t>(Vector::kDebug)) record_debug_exception(s, 0);
+  // SDM Vol. 3 "Single-Step Exception Condition": the handler is entered without a trap. What MOV
+  // SS held back waits for the handler's first instruction; INT1 reports it with itself.
+  s.pending_debug &= dr6::kBreakpoints;
+  if (kind == EventKind::kInt1) record_debug_exception(s, std::exchange(s.pending_debug, 0));
   s.interrupt_shadow = false;
   s.debug_shadow = false;
   return {};

@@ -120,7 +120,7 @@ Result move_string(Core& core, const Operation& op) {
     RS_ASSIGN(from, run.resolve(op.memory.segment, Gpr::kRsi, n, false));
     RS_ASSIGN(to, run.resolve(Seg::kEs, Gpr::kRdi, n, true));
     if (!from || !to) {
-      RS_CHECK(move_slowly(core, op, run, StringRun::slow_batch(n)));
+      RS_CHECK(move_slowly(core, op, run, run.slow_batch(n)));
       continue;
     }
     (run.backward() ? move_backward : move_forward)(to, from, n, run.element());
@@ -137,7 +137,7 @@ Result store_string(Core& core, const Operation& op) {
     std::uint64_t n = run.left();
     RS_ASSIGN(to, run.resolve(Seg::kEs, Gpr::kRdi, n, true));
     if (!to) {
-      RS_CHECK(store_slowly(core, run, StringRun::slow_batch(n)));
+      RS_CHECK(store_slowly(core, run, run.slow_batch(n)));
       continue;
     }
     const std::uint64_t span_below = run.backward() ? (n - 1) * run.element() : 0;

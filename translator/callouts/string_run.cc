@@ -16,7 +16,16 @@ StringRun::StringRun(Core& core, const Operation& op)
       backward_(core.state.rflags & guest::flags::kDf),
       left_(repeated_ ? core.state.reg(Gpr::kRcx) & address_mask_ : 1),
       // SDM Vol. 3 "Single-Step Exception Condition": a trap after each iteration.
-      budget_(core.state.rflags & guest::flags::kTf ? 1 : kSlice) {}
+      budget_(core.state.rflags & guest::flags::kTf ? 1 : kSlice),
+      pending_before_(core.state.pending_debug) {}
+
+// SDM Vol. 3 "Instruction-Breakpoint Exception Condition": RF is set between iterations, so that a
+// breakpoint on the instruction is met once.
+Next StringRun::outcome() const {
+  if (left_ == 0) return Next::kContinue;
+  core_.state.rflags |= guest::flags::kRf;
+  return Next::kJump;
+}
 
 guest::Checked<std::uint8_t*> StringRun::resolve(guest::Seg segment, Gpr pointer,
                                                  std::uint64_t& elements, bool write) {

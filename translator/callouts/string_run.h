@@ -20,9 +20,11 @@ class StringRun {
   StringRun(Core& core, const Operation& op);
 
   // Elements are left, and the time slice after which interrupts must be seen is not over.
-  bool working() const { return left_ != 0 && budget_ > 0; }
+  bool working() const {
+    return left_ != 0 && budget_ > 0 && core_.state.pending_debug == pending_before_;
+  }
   // kContinue when everything is done, else kJump back to the instruction.
-  Next outcome() const { return left_ == 0 ? Next::kContinue : Next::kJump; }
+  Next outcome() const;
   void finish() { left_ = 0; }  // the condition of REPE/REPNE ended the repetition
 
   std::uint64_t left() const { return left_; }
@@ -39,8 +41,9 @@ class StringRun {
   guest::Checked<std::uint8_t*> resolve(guest::Seg segment, guest::Gpr pointer,
                                         std::uint64_t& elements, bool write);
 
-  static std::uint64_t slow_batch(std::uint64_t elements) {
-    return std::min<std::uint64_t>(elements, 64);
+  std::uint64_t slow_batch(std::uint64_t elements) const {
+    const bool breakpoints = core_.state.dr[7] & 0xff;  // which trap after the iteration
+    return std::min<std::uint64_t>(elements, breakpoints ? 1 : 64);
   }
 
   // Moves the pointer past `elements`; take() then counts them once per run.
@@ -67,6 +70,7 @@ class StringRun {
   bool backward_;
   std::uint64_t left_;
   std::int64_t budget_;
+  std::uint32_t pending_before_;
 };
 
 }  // namespace ringshift::translator

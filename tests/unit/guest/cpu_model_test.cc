@@ -39,6 +39,17 @@ std::string text(std::initializer_list<std::uint32_t> words) {
   return s;
 }
 
+TEST(CpuModel, VendorIsAName) {
+  for (const char* base : {"max", "qemu64"}) {
+    const CpuModel intel = make(std::string(base) + ",vendor=GenuineIntel");
+    EXPECT_TRUE(intel.vendor_is_intel());
+    const auto leaf = intel.cpuid(0, 0, CpuState{}, 0);
+    EXPECT_EQ(text({leaf.ebx, leaf.edx, leaf.ecx}), "GenuineIntel");
+    EXPECT_FALSE(make(std::string(base) + ",vendor=AuthenticAMD").vendor_is_intel());
+  }
+  EXPECT_NE(error_of("max,vendor=CyrixInstead").find("vendor"), std::string::npos);
+}
+
 // Instructions that the host executes are offered exactly when the host has them.
 TEST(CpuModel, MaxFollowsTheHostForSilicon) {
   const CpuModel model = make("max");
