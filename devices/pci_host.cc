@@ -7,12 +7,18 @@ namespace {
 
 // Offsets in the range that starts at CF8H.
 constexpr std::uint16_t kAddress = 0, kResetControl = 1, kData = 4;
-constexpr std::uint32_t kEnable = 0x80000000, kAddressBits = 0x80fffffc;
+constexpr std::uint32_t kEnable = 0x80000000, kAddressBits = 0x80ffffff;
 constexpr std::uint8_t kResetCpu = 0x04, kResetControlBits = 0x02;
 
 // Where a register is inside the 256 bytes, and which function the address selects.
 constexpr unsigned bus_of(std::uint32_t address) { return (address >> 16) & 0xff; }
 constexpr unsigned function_index(std::uint32_t address) { return (address >> 8) & 0xff; }
+// HW: bits 1:0 of the address are reserved, and bridges ignore them. Virtual ones add them to the
+// data port's, and programs that know only those name a byte by the address alone.
+constexpr unsigned register_of(std::uint32_t address, unsigned data_byte, unsigned size) {
+  const unsigned lenient = (address & 0xff) | data_byte;
+  return lenient % 4 + size <= 4 ? lenient : (address & 0xfc) + data_byte;
+}
 
 }  // namespace
 
@@ -105,13 +111,15 @@ PciDevice* PciHost::selected() const {
 std::uint32_t PciHost::read_config_data(unsigned byte, unsigned size) const {
   const PciDevice* device = selected();
   if (!device || byte + size > 4) return static_cast<std::uint32_t>(all_ones(size));
-  return device->config_read(static_cast<std::uint8_t>((config_address_ & 0xfc) + byte), size);
+  const unsigned at = register_of(config_address_, byte, size);
+  return device->config_read(static_cast<std::uint8_t>(at), size);
 }
 
 void PciHost::write_config_data(unsigned byte, unsigned size, std::uint32_t value) {
   PciDevice* device = selected();
   if (!device || byte + size > 4) return;
-  device->config_write(static_cast<std::uint8_t>((config_address_ & 0xfc) + byte), size, value);
+  const unsigned at = register_of(config_address_, byte, size);
+  device->config_write(static_cast<std::uint8_t>(at), size, value);
 }
 
 std::optional<PciWindow> PciHost::find_ports(std::uint16_t port) const {

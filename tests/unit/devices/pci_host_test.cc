@@ -109,6 +109,14 @@ TEST_F(Pci, ByteAndWordAccesses) {
   EXPECT_EQ(config(3, 0, 0), 0x56781234u);
 }
 
+TEST_F(Pci, LowAddressBitsNameAByteToo) {
+  ASSERT_TRUE(host.attach(3, 0, probe));
+  host.config_ports().port_write(0, 4, 0x80001802);
+  EXPECT_EQ(host.config_ports().port_read(4, 2), 0x5678u);
+  EXPECT_EQ(host.config_ports().port_read(6, 2), 0x5678u);
+  EXPECT_EQ(host.config_ports().port_read(4, 4), 0x56781234u);
+}
+
 TEST_F(Pci, ResetControlIsNotPartOfTheAddress) {
   host.config_ports().port_write(0, 4, 0x80001234);
   host.config_ports().port_write(1, 1, 0x02);
