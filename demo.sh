@@ -12,19 +12,20 @@ say "building (build/ringshift)"
 build release ringshift || fail "the build failed"
 
 say "fetching linux-image-cloud-amd64 and busybox-static"
-kernel=$(kernel_of linux-image-cloud-amd64) || fail "could not fetch linux-image-cloud-amd64"
-busybox=$(busybox_of amd64) || fail "could not fetch busybox-static"
+fetch_kernel_and_busybox cloud-amd64 || fail "could not fetch linux-image-cloud-amd64"
+kernel=$(kernel_of cloud-amd64)
+busybox=$(busybox_of amd64)
 initrd=$guest_folder/demo-initramfs.gz
 make_initramfs "$initrd" "$busybox" || fail "could not make the initramfs"
 
 if [ -t 0 ] && [ -t 1 ]; then
-  say "booting ${kernel##*/}; Ctrl-A x quits, exit powers off"
+  say "booting the kernel; Ctrl-A x quits, exit powers off"
   # shellcheck disable=SC2086
   exec $run_command -m 512 -kernel "$kernel" -initrd "$initrd" -append "console=ttyS0" \
     -nographic -no-reboot
 fi
 
-say "booting ${kernel##*/} with a check"
+say "booting the kernel with a check"
 if RINGSHIFT_SHOW_LOG=1 boot_and_check demo "$kernel" "$initrd" "$busybox" 1; then
   say "boot to shell in $boot_seconds s; the guest's answers equal the host's"
 else

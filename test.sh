@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh - everything that tells whether Ringshift works: unit tests, then guests that boot.
 # Prints one line per test; the last line is "N passed, N failed". Exit status 0 when none failed.
-# RINGSHIFT_KERNELS names the kernel packages to boot (default: four of Debian's).
+# RINGSHIFT_KERNELS names the kernels to boot, of cloud-amd64, amd64, 686 and 686-pae (default: all).
 set -u
 cd "$(dirname "$0")" || exit 1
 # shellcheck source=tests/boot/guest.sh
@@ -19,21 +19,28 @@ flunk() {
 }
 
 unit_tests() {
-  local line
+  local line before=$((passed + failed))
   while IFS= read -r line; do
     case $line in
-      *' Passed '*) pass "unit: $(awk '{ print $4 }' <<<"$line")" ;;
-      *'***'*) flunk "unit: $line" ;;
+      *' Passed '*) pass "unit: $(awk '{ print $4, "(" $(NF - 1), "s)" }' <<<"$line")" ;;
+      *) flunk "unit: $line" ;;
     esac
-  done < <(ctest --test-dir build --output-on-failure --output-log build/ctest.log 2>&1 |
-    grep -E '^ *[0-9]+/[0-9]+ Test')
+  done < <(ctest --test-dir build -j "$(nproc)" --timeout 900 --output-on-failure \
+    --output-log build/ctest.log 2>&1 | grep --line-buffered -E '^ *[0-9]+/[0-9]+ Test ')
+  [ $((passed + failed)) -gt "$before" ] || flunk "unit: ctest ran nothing"
+}
+
+# What the unit tests that failed have said.
+explain_unit_tests() {
+  grep -qE '\*\*\*(Failed|Timeout|Exception)' build/ctest.log || return 0
+  say "build/ctest.log:"
+  grep -vE ' Passed |^ +Start |^\[ +(OK|RUN) ' build/ctest.log | tail -n 80
 }
 
 # The programs that tests/run/*.sh are: each prints nothing but its failures.
 scripted_tests() {
   local script output
   for script in tests/run/*.sh; do
-    [ -e "$script" ] || continue
     if output=$(bash "$script" "$PWD/build/ringshift" 2>&1); then
       pass "${script#tests/}"
     else
@@ -42,44 +49,62 @@ scripted_tests() {
   done
 }
 
-# boot_kernel META ARCH
-boot_kernel() {
-  local meta=$1 arch=$2 kernel busybox busybox32='' rounds=1 initrd
-  enable_architecture "$arch"
-  if ! kernel=$(kernel_of "$meta") || ! busybox=$(busybox_of "$arch"); then
-    flunk "boot $meta: could not fetch it"
-    return
-  fi
-  if [ "$arch" = amd64 ] && enable_architecture i386 && busybox32=$(busybox_of i386); then
-    rounds=2
-  fi
-  initrd=$guest_folder/test-$arch.gz
-  make_initramfs "$initrd" "$busybox" "$busybox32" || {
-    flunk "boot $meta: could not make the initramfs"
-    return
-  }
-  if boot_and_check "$meta" "$kernel" "$initrd" "$busybox" "$rounds"; then
-    pass "boot $meta: shell after $boot_seconds s, $rounds x check equal to the host's"
+# boot_all_programs KERNEL: every program of tests/guest/programs, every line of the kernel's log.
+boot_all_programs() {
+  local output
+  if output=$(python3 tests/guest/boot_test.py --cache "$guest_folder" \
+    --vmm "$run_command" --time-limit 600 "$1" 2>&1); then
+    pass "programs: $(head -n 1 <<<"$output" | tr -s ' ')"
   else
-    flunk "boot $meta: $boot_problem (log: $boot_log)"
+    flunk "programs: $output"
   fi
 }
 
-install_packages "${build_packages[@]}" "${guest_packages[@]}"
+# boot_and_compare KERNEL: a script of BusyBox; on a 64-bit kernel once more as 32-bit programs.
+boot_and_compare() {
+  local kernel=$1 arch busybox busybox32='' rounds=1 initrd
+  arch=$(architecture_of "$kernel")
+  busybox=$(busybox_of "$arch")
+  if [ "$arch" = amd64 ] && [ -e "$(busybox_of i386)" ]; then
+    busybox32=$(busybox_of i386)
+    rounds=2
+  fi
+  initrd=$guest_folder/check-$arch.gz
+  make_initramfs "$initrd" "$busybox" "$busybox32" || {
+    flunk "boot $kernel: could not make the initramfs"
+    return
+  }
+  if boot_and_check "$kernel" "$(kernel_of "$kernel")" "$initrd" "$busybox" "$rounds"; then
+    pass "boot $kernel: shell after $boot_seconds s, $rounds x check equal to the host's"
+  else
+    flunk "boot $kernel: $boot_problem (log: $boot_log)"
+  fi
+}
+
+boot_kernel() {
+  say "booting $1"
+  boot_and_compare "$1"
+  case $1 in
+    cloud-amd64 | 686-pae) boot_all_programs "$1" ;;
+  esac
+}
+
+install_packages "${build_packages[@]}" "${test_packages[@]}" "${guest_packages[@]}"
 say "building"
 if build release all; then
   pass "build"
   say "unit tests"
   unit_tests
+  explain_unit_tests
   say "command line"
   scripted_tests
-  say "guests"
-  for meta in ${RINGSHIFT_KERNELS:-linux-image-cloud-amd64 linux-image-amd64 \
-    linux-image-686:i386 linux-image-686-pae:i386}; do
-    case $meta in
-      *:i386) boot_kernel "$meta" i386 ;;
-      *) boot_kernel "$meta" amd64 ;;
-    esac
+  read -ra kernels <<<"${RINGSHIFT_KERNELS:-cloud-amd64 amd64 686 686-pae}"
+  say "fetching kernels: ${kernels[*]}"
+  for kernel in "${kernels[@]}"; do
+    fetch_kernel_and_busybox "$kernel" || flunk "boot $kernel: could not fetch it"
+  done
+  for kernel in "${kernels[@]}"; do
+    [ ! -e "$(kernel_of "$kernel")" ] || boot_kernel "$kernel"
   done
 else
   flunk "build"

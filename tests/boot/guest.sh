@@ -4,23 +4,16 @@
 . "$(dirname "${BASH_SOURCE[0]}")/host.sh"
 
 boot_sources=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-guest_folder=${RINGSHIFT_GUESTS:-$PWD/build/guest}
-# The command that boots a guest; any program with the same options will do, to compare.
-run_command=${RINGSHIFT_RUN:-$PWD/build/ringshift run}
+guest_folder=${RINGSHIFT_GUESTS:-$PWD/build/kernels}
+# The command that boots a guest, from the top folder; any program with the same options will do,
+# to compare.
+run_command=${RINGSHIFT_RUN:-build/ringshift run}
 
-# kernel_of META: fetches the kernel and prints its path.
-kernel_of() {
-  local folder=$guest_folder/${1/:/-}
-  fetch_package "$1" "$folder" >&2 || return 1
-  find "$folder/boot" -name 'vmlinuz-*' | head -n 1
-}
-
-# busybox_of ARCH: fetches busybox-static and prints its path.
-busybox_of() {
-  local folder=$guest_folder/busybox-$1
-  fetch_package "busybox-static:$1" "$folder" >&2 || return 1
-  printf '%s\n' "$folder/bin/busybox"
-}
+# A kernel is cloud-amd64, amd64, 686 or 686-pae, as Debian names its flavours.
+fetch_kernel_and_busybox() { bash "$boot_sources/../guest/fetch_kernels.sh" "$guest_folder" "$1"; }
+architecture_of() { case $1 in *amd64) echo amd64 ;; *) echo i386 ;; esac }
+kernel_of() { printf '%s\n' "$guest_folder/$1/vmlinuz"; }
+busybox_of() { printf '%s\n' "$guest_folder/busybox/$1"; }
 
 # make_initramfs OUTPUT BUSYBOX [BUSYBOX32]: BusyBox, our init, the check; a second BusyBox runs the
 # check once more, as 32-bit programs.

@@ -1,10 +1,12 @@
-# tests/boot/host.sh - gets Debian packages onto this machine, or into a folder; sourced by scripts.
+# tests/boot/host.sh - installs what a build needs, and builds; sourced by scripts.
 # shellcheck shell=bash disable=SC2034  # what it sets is for the scripts that source it
 
 build_packages=(g++ cmake ninja-build pkg-config libfmt-dev libspdlog-dev libcli11-dev
   nlohmann-json3-dev libexpected-dev libzydis-dev libasmjit-dev libboost-container-dev
   libgtest-dev libgmock-dev libbenchmark-dev)
 guest_packages=(cpio gzip)
+# The guests' test programs are built for 64 and 32 bits; bsdutils has script(1), a terminal.
+test_packages=(gcc-multilib binutils python3 bsdutils)
 
 say() { printf '== %s\n' "$*"; }
 fail() {
@@ -63,57 +65,15 @@ install_packages() {
   fail "could not install ${missing[*]}"
 }
 
-# Lets apt find packages of another architecture (i386) beside the host's own.
-enable_architecture() {
-  [ "$(dpkg --print-architecture)" = "$1" ] && return 0
-  dpkg --print-foreign-architectures | grep -qx "$1" && return 0
-  say "adding architecture $1"
-  as_root dpkg --add-architecture "$1" && update_package_lists
-}
-
-# The package that a metapackage such as linux-image-amd64 stands for now; itself when it is real.
-real_package() {
-  local depends
-  depends=$(apt-cache depends --no-recommends --no-suggests "$1" 2>/dev/null |
-    awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2; exit }')
-  if [ -n "$depends" ]; then
-    printf '%s\n' "$depends"
-  elif apt-cache show "$1" >/dev/null 2>&1; then
-    printf '%s\n' "$1"
-  fi
-}
-
-# fetch_package NAME FOLDER: unpacks NAME (or what it stands for) below FOLDER, once, as a user.
-fetch_package() {
-  local name=$1 folder=$2 package deb try
-  [ -e "$folder/.complete" ] && return 0
-  rm -rf "$folder" && mkdir -p "$folder/deb"
-  for try in 1 2 3; do
-    package=$(real_package "$name")
-    if [ -n "$package" ] &&
-      (cd "$folder/deb" && apt-get download -qq -o APT::Sandbox::User=root "$package"); then
-      break
-    fi
-    [ "$try" = 3 ] && return 1
-    update_package_lists
-  done
-  for deb in "$folder"/deb/*.deb; do
-    dpkg-deb -x "$deb" "$folder" || return 1
-  done
-  rm -rf "$folder/deb"
-  printf '%s\n' "$package" >"$folder/.complete"
-}
-
 # build PRESET TARGET...: configures and builds, with a compiler cache where there is one.
 build() {
   local preset=$1 launcher=()
   shift
   command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-  cmake --preset "$preset" "${launcher[@]}" >"/tmp/ringshift-cmake.$$" 2>&1 || {
-    cat "/tmp/ringshift-cmake.$$" >&2
-    rm -f "/tmp/ringshift-cmake.$$"
+  local said
+  said=$(cmake --preset "$preset" "${launcher[@]}" 2>&1) || {
+    printf '%s\n' "$said" >&2
     fail "cmake failed"
   }
-  rm -f "/tmp/ringshift-cmake.$$"
   cmake --build --preset "$preset" --target "$@"
 }

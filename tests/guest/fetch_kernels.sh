@@ -3,7 +3,7 @@
 #
 #   fetch_kernels.sh CACHE [NAME...]     NAME: cloud-amd64 amd64 686 686-pae (default: all four)
 #
-# already is kept, so that a second run needs no network. Exit status 1 when something is missing.
+# What is there already is kept, so that a second run needs no network. Exit status 1 when something is missing.
 set -u
 
 cache=${1:?usage: fetch_kernels.sh CACHE [NAME...]}
