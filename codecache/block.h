@@ -27,6 +27,7 @@ struct FaultPoint {
   std::uint8_t guest_length = 0;
   bool reads_memory = false;   // a write access that also reads: the slow path fetches first
   bool stack_segment = false;  // addressing faults are #SS
+  std::uint8_t group_instructions = 0;  // a group's look-up: how many run singly when it fails
 };
 
 struct Block;
@@ -47,8 +48,9 @@ struct Block {
   std::uint16_t guest_bytes = 0;
   std::uint16_t instructions = 0;
   bool valid = true;
-  bool checks_requests = false;  // looks for interrupt requests at its head
-  bool single = false;           // must not be reached but through the dispatcher
+  bool checks_requests = false;    // looks for interrupt requests at its head
+  std::uint8_t undone_groups = 0;  // how often a group's look-up failed
+  bool single = false;             // must not be reached but through the dispatcher
   boost::container::small_vector<Exit, 2> exits;
   boost::container::small_vector<Block*, 4> predecessors;  // with an exit linked to this block
   std::vector<FaultPoint> fault_points;

@@ -168,6 +168,16 @@ bool Cache::is_loop_head(const BlockKey& key) const {
   return page && page->loop_heads.contains(static_cast<std::uint16_t>(page_offset(key.physical)));
 }
 
+void Cache::mark_ungrouped(const BlockKey& key) {
+  listener_.before_change();
+  page_of(key.physical).ungrouped.insert(static_cast<std::uint16_t>(page_offset(key.physical)));
+}
+
+bool Cache::is_ungrouped(const BlockKey& key) const {
+  const Page* page = find_page(key.physical);
+  return page && page->ungrouped.contains(static_cast<std::uint16_t>(page_offset(key.physical)));
+}
+
 void Cache::on_watched_write(guest::PhysicalAddress start, std::size_t bytes) {
   ++counters_.watched_writes;
   const std::uint64_t end = start.value + bytes;

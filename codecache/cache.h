@@ -56,6 +56,9 @@ class Cache final : public guest::WriteObserver {
   // Offsets that were found to be loop heads keep the request check when they are translated again.
   void mark_loop_head(const BlockKey& key);
   bool is_loop_head(const BlockKey& key) const;
+  // The same for blocks whose accesses want a look-up each.
+  void mark_ungrouped(const BlockKey& key);
+  bool is_ungrouped(const BlockKey& key) const;
 
   void on_watched_write(guest::PhysicalAddress start, std::size_t bytes) override;
 
@@ -67,7 +70,7 @@ class Cache final : public guest::WriteObserver {
  private:
   struct Page {
     boost::container::flat_multimap<std::uint16_t, Block*> blocks;  // by start offset
-    boost::container::flat_set<std::uint16_t> loop_heads;
+    boost::container::flat_set<std::uint16_t> loop_heads, ungrouped;
     boost::container::small_vector<Block*, 1> tails;  // blocks of the page before that end here
   };
   Page& page_of(std::uint64_t physical);

@@ -15,7 +15,8 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   cold_exits_.clear();
   cold_jumps_.clear();
   records_.clear();
-  has_attention_ = access_open_ = false;
+  has_attention_ = access_open_ = group_active_ = false;
+  group_offset_ = -1;
 }
 
 r::Mem BlockEmitter::frame_slot(std::int32_t displacement, unsigned size) const {

@@ -26,6 +26,24 @@ class BlockEmitter {
   // Looks for interrupt requests before the first instruction.
   void head_check(bool flags_live);
 
+  // A group: accesses through one unchanged base register that lie within one page. One look-up of
+  // the whole span serves them all; while the group lasts, R11 holds the host address of its start.
+  // Anything but plain RAM of one page undoes the group: its `instructions` then run one at a time.
+  struct Group {
+    std::uint8_t base = 0;   // Gpr
+    std::int32_t start = 0;  // displacement of the lowest byte
+    std::uint8_t span = 0;   // bytes
+    bool write = false;
+    std::uint8_t instructions = 0;
+  };
+  static constexpr unsigned kMaxGroupSpan = 128;
+  void begin_group(const Group& group);
+  void end_group() { group_active_ = false; }
+  // Where in its group the next instruction's access lies; -1: it has its own look-up.
+  void set_group_offset(int offset) { group_offset_ = offset; }
+  // An LEA that needs no scratch register.
+  static bool plain_lea(const Insn& insn);
+
   // Each emits the whole instruction. begin_insn() first.
   void begin_insn(const Insn& insn);
   void generic(const Insn& insn);
@@ -69,7 +87,6 @@ class BlockEmitter {
     Label label;
     Operation operation;
   };
-  class Borrowed;
 
   // --- emit_memory.cc ---
   // Offset part of the operand into R11 (no segment); `rsp_adjust` is added when RSP is the base.
@@ -92,7 +109,9 @@ class BlockEmitter {
 
   // --- emit_stack.cc ---
   void stack_slot_address(unsigned bytes);
-  void push_value(const Gp& value, unsigned bytes);
+  asmjit::x86::Mem pushed_slot(unsigned bytes);
+  asmjit::x86::Mem top_slot(unsigned bytes);
+  void push_value(const asmjit::x86::Mem& slot, const Gp& value, unsigned bytes);
   void adjust_rsp(std::int32_t by);
   void load_gpr(const Gp& to, unsigned guest);
   void store_gpr(unsigned guest, const Gp& from);
@@ -126,6 +145,8 @@ class BlockEmitter {
   Label attention_;
   bool has_attention_ = false;
   bool access_open_ = false;
+  bool group_active_ = false;
+  int group_offset_ = -1;
 };
 
 }  // namespace ringshift::translator

@@ -147,9 +147,12 @@ std::uint8_t spare_register(const Insn& insn, std::uint8_t other) {
 
 void BlockEmitter::generic_with_memory(const Insn& insn) {
   auto& a = assembler_;
-  memory_operand(insn, insn.writes_memory);
   Rewrite w;
   w.base = kScratchAddress;
+  if (group_offset_ >= 0)
+    w.displacement = static_cast<std::int8_t>(group_offset_);
+  else
+    memory_operand(insn, insn.writes_memory);
   const std::uint8_t spare = spare_register(insn, kNoRegister);
   std::vector<std::uint8_t> scratch{spare_register(insn, spare), spare, kScratchValue};
   std::vector<HomeLoad> loaded;
@@ -194,7 +197,7 @@ bool BlockEmitter::emit_slot_form(const Insn& insn) {
   if (!(alu || immediate_group || test_or_move || shift || others)) return false;
   Rewrite w;
   w.base = 4;
-  w.stack_slot = static_cast<std::int8_t>(slot::gpr(insn.rm.number));
+  w.displacement = static_cast<std::int8_t>(slot::gpr(insn.rm.number));
   if (insn.reg.used) w.reg = static_cast<std::uint8_t>(host_register(insn.reg.number));
   embed(encode_for_host(insn, mode_, w));
   return true;
@@ -204,8 +207,10 @@ void BlockEmitter::generic_registers(const Insn& insn) {
   auto& a = assembler_;
   if (emit_slot_form(insn)) return;
   Rewrite w;
-  std::vector<std::uint8_t> scratch{spare_register(insn, kNoRegister), kScratchValue,
-                                    kScratchAddress};
+  const std::uint8_t spare = spare_register(insn, kNoRegister);
+  std::vector<std::uint8_t> scratch{spare, kScratchValue, kScratchAddress};
+  // A group keeps its address in R11.
+  if (group_active_) scratch = {spare_register(insn, spare), spare, kScratchValue};
   std::vector<HomeLoad> loaded;
   auto place = [&](const GprField& f, std::uint8_t& to) {
     if (!f.used || f.high_byte) return;
@@ -243,10 +248,35 @@ void BlockEmitter::generic(const Insn& insn) {
     generic_registers(insn);
 }
 
+bool BlockEmitter::plain_lea(const Insn& insn) {
+  const MemoryOperand m = insn.memory_operand();
+  const auto in_host = [](std::uint8_t r) { return r == kNoRegister || !lives_in_memory(r); };
+  return insn.address_bytes() != 2 && m.base != kRipBase && m.base != kNoRegister &&
+         in_host(m.base) && in_host(m.index) && !lives_in_memory(insn.reg.number) &&
+         (insn.address_bytes() == 8 || insn.reg.bytes <= 4);
+}
+
 void BlockEmitter::lea(const Insn& insn) {
   auto& a = assembler_;
-  effective_offset(insn);
   const unsigned to = insn.reg.number;
+  if (plain_lea(insn)) {
+    const MemoryOperand m = insn.memory_operand();
+    const r::Gp base = r::gpq(host_register(m.base));
+    const unsigned shift = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2 ? 1 : 0;
+    const auto displacement = static_cast<std::int32_t>(m.displacement);
+    const r::Mem from = m.index == kNoRegister
+                            ? r::ptr(base, displacement)
+                            : r::ptr(base, r::gpq(host_register(m.index)), shift, displacement);
+    const r::Gp host = r::gpq(host_register(to));
+    if (insn.reg.bytes == 2)
+      a.lea(host.r16(), from);
+    else if (insn.reg.bytes == 4)
+      a.lea(host.r32(), from);
+    else
+      a.lea(host, from);
+    return;
+  }
+  effective_offset(insn);
   if (lives_in_memory(to)) {
     if (insn.reg.bytes == 2)
       a.mov(gpr_slot(to, 2), r::r11w);

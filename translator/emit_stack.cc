@@ -54,8 +54,25 @@ void BlockEmitter::store_gpr(unsigned guest, const Gp& from) {
     assembler_.mov(r::gpq(host_register(guest)), from);
 }
 
-void BlockEmitter::push_value(const Gp& value, unsigned bytes) {
-  assembler_.mov(r::ptr(r::r11, 0, bytes), sized(value, bytes));
+// The slot of a push, ready to be stored to.
+r::Mem BlockEmitter::pushed_slot(unsigned bytes) {
+  if (group_offset_ >= 0) return r::ptr(r::r11, group_offset_, bytes);
+  stack_slot_address(bytes);
+  look_up(bytes, true, false, true);
+  return r::ptr(r::r11, 0, bytes);
+}
+
+// The slot on top of the stack, ready to be read.
+r::Mem BlockEmitter::top_slot(unsigned bytes) {
+  if (group_offset_ >= 0) return r::ptr(r::r11, group_offset_, bytes);
+  const unsigned width = mode_.is_64bit() ? 8 : 4;
+  assembler_.mov(sized(r::r11, width), sized(kStackPointer, width));
+  look_up(bytes, false, true, true);
+  return r::ptr(r::r11, 0, bytes);
+}
+
+void BlockEmitter::push_value(const r::Mem& slot, const Gp& value, unsigned bytes) {
+  assembler_.mov(slot, sized(value, bytes));
   adjust_rsp(-static_cast<std::int32_t>(bytes));
   end_access();
 }
@@ -69,17 +86,15 @@ void BlockEmitter::push(const Insn& insn) {
     a.mov(sized(r::r10, bytes), r::ptr(r::r11, 0, bytes));
     end_access();
     a.mov(frame_slot(slot::temp), r::r10);
-    stack_slot_address(bytes);
-    look_up(bytes, true, false, true);
+    const r::Mem top = pushed_slot(bytes);
     a.mov(r::r10, frame_slot(slot::temp));
-    push_value(r::r10, bytes);
+    push_value(top, r::r10, bytes);
     return;
   }
-  stack_slot_address(bytes);
-  look_up(bytes, true, false, true);
+  const r::Mem top = pushed_slot(bytes);
   if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     const auto value = static_cast<std::int32_t>(operand.imm.value.s);
-    a.mov(r::ptr(r::r11, 0, bytes), bytes == 2 ? static_cast<std::int16_t>(value) : value);
+    a.mov(top, bytes == 2 ? static_cast<std::int16_t>(value) : value);
     adjust_rsp(-static_cast<std::int32_t>(bytes));
     end_access();
     return;
@@ -87,18 +102,16 @@ void BlockEmitter::push(const Insn& insn) {
   const std::uint8_t number = gpr_number(operand.reg.value);
   if (lives_in_memory(number)) {
     a.mov(r::r10, gpr_slot(number));
-    push_value(r::r10, bytes);
+    push_value(top, r::r10, bytes);
   } else {
-    push_value(r::gpq(host_register(number)), bytes);
+    push_value(top, r::gpq(host_register(number)), bytes);
   }
 }
 
 void BlockEmitter::pop(const Insn& insn) {
   auto& a = assembler_;
   const unsigned bytes = insn.operand_bytes();
-  a.mov(sized(r::r11, mode_.is_64bit() ? 8 : 4), sized(kStackPointer, mode_.is_64bit() ? 8 : 4));
-  look_up(bytes, false, true, true);
-  a.mov(sized(r::r10, bytes), r::ptr(r::r11, 0, bytes));
+  a.mov(sized(r::r10, bytes), top_slot(bytes));
   end_access();
   if (insn.memory) {
     a.mov(frame_slot(slot::temp), r::r10);
@@ -141,11 +154,10 @@ void BlockEmitter::call(const Insn& insn) {
     branch_target_from_operand(insn);
     a.mov(frame_slot(slot::temp), r::r11);
   }
-  stack_slot_address(bytes);
-  look_up(bytes, true, false, true);
+  const r::Mem top = pushed_slot(bytes);
   a.mov(r::r10, frame_slot(slot::rip_base));
   a.lea(sized(r::r10, bytes), r::ptr(r::r10, static_cast<std::int32_t>(next)));
-  push_value(r::r10, bytes);
+  push_value(top, r::r10, bytes);
   if (relative) {
     exit_to(next + insn.operands[0].imm.value.s, bytes);
   } else {
@@ -160,9 +172,7 @@ void BlockEmitter::ret(const Insn& insn) {
   std::int32_t release = static_cast<std::int32_t>(bytes);
   if (insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
     release += static_cast<std::int32_t>(insn.operands[0].imm.value.u & 0xffff);
-  a.mov(sized(r::r11, bytes), sized(kStackPointer, bytes));
-  look_up(bytes, false, true, true);
-  a.mov(sized(r::r11, bytes), r::ptr(r::r11, 0, bytes));
+  a.mov(sized(r::r11, bytes), top_slot(bytes));
   end_access();
   adjust_rsp(release);
   exit_indirect();

@@ -57,7 +57,9 @@ Fields fields_of(const Insn& insn, const Rewrite& w) {
   if (w.base != kNoRegister) {
     f.memory = true;
     f.rm = w.base;
-    f.mod = w.base == 4 ? 1 : 0;
+    // EVEX scales an 8-bit displacement by the operand's size: there it takes 32 bits.
+    const bool evex = insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+    f.mod = w.displacement == 0 ? 0 : evex ? 2 : 1;
   }
   return f;
 }
@@ -234,10 +236,12 @@ HostBytes encode_inc_dec(const Insn& insn, ModeKey mode, const Rewrite& w) {
 
 void put_modrm(const Fields& f, const Rewrite& w, HostBytes& out) {
   out.put(static_cast<std::uint8_t>(f.mod << 6 | (f.reg & 7) << 3 | (f.rm & 7)));
-  if (f.memory && (f.rm & 7) == kRmSib) {
-    out.put(0x24);  // SIB: no index, base RSP
-    out.put(static_cast<std::uint8_t>(w.stack_slot));
-  }
+  if (!f.memory) return;
+  if ((f.rm & 7) == kRmSib) out.put(0x24);  // SIB: no index, base RSP
+  if (f.mod == 0) return;
+  const auto displacement = static_cast<std::uint32_t>(std::int32_t{w.displacement});
+  const unsigned bytes = f.mod == 2 ? 4 : 1;
+  for (unsigned n = 0; n < bytes; ++n) out.put(static_cast<std::uint8_t>(displacement >> (8 * n)));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ struct Rewrite {
   std::uint8_t reg = kNoRegister;
   std::uint8_t rm = kNoRegister;  // ModRM.rm register form, or the opcode's register field
   std::uint8_t vvvv = kNoRegister;
-  std::uint8_t base = kNoRegister;  // memory form: [base], or [RSP + stack_slot] when base is RSP
-  std::int8_t stack_slot = 0;
+  std::uint8_t base = kNoRegister;  // memory form: [base + displacement]
+  std::int8_t displacement = 0;
 };
 
 class HostBytes {

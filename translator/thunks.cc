@@ -55,10 +55,12 @@ class Emitter {
     code_.attach(&a_);
     for (Label* label :
          {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &direct_exit_, &indirect_exit_,
-          &attention_, &indirect_slow_, &segment_check_})
+          &attention_, &indirect_slow_, &segment_check_, &group_miss_})
       *label = a_.newLabel();
     for (Label& label : read_) label = a_.newLabel();
     for (Label& label : write_) label = a_.newLabel();
+    for (Label& label : group_read_) label = a_.newLabel();
+    for (Label& label : group_write_) label = a_.newLabel();
   }
 
   Thunks run() {
@@ -68,7 +70,12 @@ class Emitter {
       emit_access(read_[i], kSizeClassBytes[i], false);
       emit_access(write_[i], kSizeClassBytes[i], true);
     }
-    emit_slow_access();
+    for (unsigned i = 0; i < kGroupSpans.size(); ++i) {
+      emit_access(group_read_[i], kGroupSpans[i], false, true);
+      emit_access(group_write_[i], kGroupSpans[i], true, true);
+    }
+    emit_slow_access(slow_access_, hooks_.slow_access);
+    emit_slow_access(group_miss_, hooks_.group_miss);
     emit_segment_check();
     emit_resumable(commit_, hooks_.commit_store);
     emit_resumable(call_out_, hooks_.call_out);
@@ -160,7 +167,7 @@ class Emitter {
   }
 
   // In: R11 linear. Out on a hit: R11 host address. R10 holds twice the entry's index on a miss.
-  void emit_access(const Label& entry, unsigned bytes, bool write) {
+  void emit_access(const Label& entry, unsigned bytes, bool write, bool group = false) {
     constexpr std::int32_t kDepth = kCallDepth;
     const auto table = static_cast<std::int32_t>(write ? offsetof(softmmu::View, write)
                                                        : offsetof(softmmu::View, read));
@@ -185,7 +192,7 @@ class Emitter {
     if (!use_bmi2_) restore_flags_from_rax_slot(kDepth);
     a_.mov(r::rcx, slot(slot::gpr(1), kDepth));
     a_.mov(r::r10d, bytes | (write ? kWriteAccess : 0));
-    a_.jmp(slow_access_);
+    a_.jmp(group ? group_miss_ : slow_access_);
     a_.bind(hit);
     a_.mov(r::rcx, page);
     a_.lea(r::r11, r::ptr(r::r11, r::rcx));
@@ -224,10 +231,11 @@ class Emitter {
   }
 
   // R11 linear, R10 size and direction.
-  void emit_slow_access() {
+  template <typename Function>
+  void emit_slow_access(const Label& entry, Function hook) {
     Label other = a_.newLabel();
-    a_.bind(slow_access_);
-    call_hook(hooks_.slow_access, true);
+    a_.bind(entry);
+    call_hook(hook, true);
     a_.mov(r::r11, r::rax);
     a_.test(r::rax, r::rax);
     a_.jz(other);
@@ -335,6 +343,10 @@ class Emitter {
       t.read[i] = at(read_[i]);
       t.write[i] = at(write_[i]);
     }
+    for (unsigned i = 0; i < kGroupSpans.size(); ++i) {
+      t.group_read[i] = at(group_read_[i]);
+      t.group_write[i] = at(group_write_[i]);
+    }
     t.commit_store = at(commit_);
     t.call_out = at(call_out_);
     t.direct_exit = at(direct_exit_);
@@ -352,7 +364,8 @@ class Emitter {
   CodeHolder code_;
   r::Assembler a_;
   Label enter_, leave_, slow_access_, commit_, call_out_, direct_exit_, indirect_exit_, attention_,
-      indirect_slow_, segment_check_;
+      indirect_slow_, segment_check_, group_miss_;
+  std::array<Label, kGroupSpans.size()> group_read_, group_write_;
   std::array<Label, kSizeClasses> read_, write_;
 };
 

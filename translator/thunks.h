@@ -14,11 +14,16 @@ namespace ringshift::translator {
 // Sizes of accesses that have a look-up of their own (10: an x87 extended value).
 inline constexpr std::array<unsigned, 8> kSizeClassBytes = {1, 2, 4, 8, 10, 16, 32, 64};
 inline constexpr unsigned kSizeClasses = kSizeClassBytes.size();
+// Spans that a group's look-up is rounded up to.
+inline constexpr std::array<unsigned, 4> kGroupSpans = {16, 32, 64, 128};
 
 // Entry points that C++ provides. The frame's state holds every GPR; flags are in saved_flags until
 // materialized. A hook that does not resume its block puts the host code to run next into
 // Frame::next_code (nullptr: leave translated code) with the state complete and flags dissolved.
 struct Hooks {
+  // The same for a group's span; nullptr also when the span is not plain RAM of one page.
+  std::uint8_t* (*group_miss)(Frame*, std::uint64_t linear, std::uint64_t kind,
+                              const std::uint8_t** return_slot);
   // TLB miss at `linear`; kind: bytes | kWriteAccess. `return_slot` is where the look-up's return
   // address lies. Returns the host address to use; nullptr: does not resume.
   std::uint8_t* (*slow_access)(Frame*, std::uint64_t linear, std::uint64_t kind,
@@ -51,6 +56,7 @@ struct Thunks {
   const std::uint8_t* leave = nullptr;  // host RSP = frame, state already saved
   std::array<const std::uint8_t*, kSizeClasses> read{},
       write{};  // R11 linear -> R11 host; uses R10
+  std::array<const std::uint8_t*, kGroupSpans.size()> group_read{}, group_write{};
   const std::uint8_t* commit_store = nullptr;
   const std::uint8_t* call_out = nullptr;       // R11 = the Operation
   const std::uint8_t* direct_exit = nullptr;    // called from an exit's stub

@@ -1,6 +1,7 @@
 // translator/translator.cc - translates one guest basic block: decode, classify, emit.
 #include "translator/translator.h"
 
+#include "translator/access_groups.h"
 #include "translator/callouts/vector_operands.h"
 #include "translator/features.h"
 #include "translator/instruction_table.h"
@@ -351,6 +352,13 @@ bool Translator::loops_to_itself() const {
 
 void Translator::emit(const Planned& p) {
   emitter_.begin_insn(p.insn);
+  if (p.begins_group) emitter_.begin_group(p.group);
+  emitter_.set_group_offset(p.group_offset);
+  emit_kind(p);
+  if (p.ends_group) emitter_.end_group();
+}
+
+void Translator::emit_kind(const Planned& p) {
   switch (p.kind) {
     case Kind::kGeneric:
       return emitter_.generic(p.insn);
@@ -387,6 +395,8 @@ TranslateStatus Translator::translate(const TranslateRequest& request) {
   if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
   emitter_.begin(request.key, request.mode);
   if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
+  clear_groups({plan_.data(), planned_});
+  if (request.group_accesses) form_groups({plan_.data(), planned_}, request.mode);
   for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
   const Planned& last = plan_[planned_ - 1];
   if (!last.ends_block) emitter_.fall_through(last.insn.page_offset + last.insn.length());

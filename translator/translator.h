@@ -13,6 +13,7 @@
 #include "translator/block_emitter.h"
 #include "translator/insn.h"
 #include "translator/mode_key.h"
+#include "translator/plan.h"
 #include "translator/thunks.h"
 
 namespace ringshift::translator {
@@ -26,6 +27,7 @@ struct TranslateRequest {
   std::size_t page_bytes = 0;
   unsigned max_instructions = 64;
   bool loop_head = false;
+  bool group_accesses = true;
 };
 
 enum class TranslateStatus {
@@ -45,29 +47,6 @@ class Translator {
   static constexpr std::size_t kMaxCodeBytes = 64 * 1024;
 
  private:
-  enum class Kind : std::uint8_t {
-    kGeneric,
-    kCallOut,
-    kLea,
-    kMoveAbsolute,
-    kNothing,
-    kDirection,
-    kPush,
-    kPop,
-    kLeave,
-    kCall,
-    kRet,
-    kJump,
-    kConditional,
-    kLoop,
-  };
-  struct Planned {
-    Insn insn;
-    Kind kind = Kind::kGeneric;
-    Operation operation;  // kCallOut
-    bool ends_block = false;
-  };
-
   TranslateStatus decode_block(const TranslateRequest& request);
   void classify(Planned& p, ModeKey mode) const;
   bool classify_row(Planned& p, ModeKey mode) const;
@@ -78,6 +57,7 @@ class Translator {
   bool flags_live_at_head() const;
   bool loops_to_itself() const;
   void emit(const Planned& p);
+  void emit_kind(const Planned& p);
 
   const guest::CpuModel& model_;
   Decoder decoder_;

@@ -79,9 +79,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
 
   // --- hooks.cc ---
   std::uint8_t* slow_access(std::uint64_t linear, std::uint64_t kind, const std::uint8_t** slot);
-  std::uint8_t* slow_read(guest::LinearAddress a, unsigned bytes);
-  std::uint8_t* slow_write(guest::LinearAddress a, unsigned bytes, const codecache::Block& block,
-                           const codecache::FaultPoint& point, const std::uint8_t** slot);
+  std::uint8_t* group_miss(std::uint64_t linear, std::uint64_t kind, const std::uint8_t** slot);
   void access_fault(const codecache::Block& block, const codecache::FaultPoint& point,
                     const guest::GuestFault& fault);
   const std::uint8_t* store_stub(const codecache::Block& block, const codecache::FaultPoint& point,
@@ -134,6 +132,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool interrupt_maybe_ = true;  // the board may have an interrupt for us
   bool code_changed_ = false;    // blocks were removed since this was cleared
   bool running_ = false;
+  unsigned single_budget_ = 0;    // instructions of an undone group that are left to run singly
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
 };
 

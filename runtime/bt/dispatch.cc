@@ -140,7 +140,9 @@ std::uint64_t BtVcpu::jump_mode(ModeKey mode) const {
 
 const std::uint8_t* BtVcpu::find_code() {
   auto& s = state();
-  const bool single = s.interrupt_shadow || (s.rflags & flags::kTf) || (s.dr[7] & 0xff);
+  const bool single = single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) ||
+                      (s.dr[7] & 0xff);
+  if (single_budget_ > 0) --single_budget_;
   const ModeKey mode = ModeKey::of(s, single);
   const auto& cs = s.segment(Seg::kCs);
   s.rip = wrap_rip(s.rip);

@@ -51,10 +51,26 @@ void BtVcpu::access_fault(const Block& block, const FaultPoint& point, const Gue
   go_on();
 }
 
-std::uint8_t* BtVcpu::slow_read(LinearAddress a, unsigned bytes) {
-  std::uint8_t* at = frame().bounce + a.value % 64;
-  const auto status = mmu_.read(a, {at, bytes}, mmu_.data_access(AccessKind::kRead));
-  return status ? at : nullptr;
+std::uint8_t* BtVcpu::group_miss(std::uint64_t linear, std::uint64_t kind,
+                                 const std::uint8_t** slot) {
+  constexpr std::uint8_t kTooOften = 16;
+  const LinearAddress a{linear};
+  const auto span = static_cast<unsigned>(kind & 0xff);
+  if (guest::is_canonical(linear) && guest::is_canonical(linear + span - 1)) {
+    const auto direct = mmu_.host_address(a, span, kind & translator::kWriteAccess);
+    if (direct && *direct) return *direct;
+  }
+  Block& block = *cache_.find_host(*slot);
+  const FaultPoint& point = *block.fault_point(*slot);
+  set_rip(frame().rip_base + block.start_offset() + point.guest_offset);
+  state().rflags = translator::materialize_flags(frame());
+  single_budget_ = point.group_instructions;
+  if (++block.undone_groups >= kTooOften) {
+    cache_.mark_ungrouped(block.key);
+    cache_.invalidate(block);
+  }
+  go_on();
+  return nullptr;
 }
 
 std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
@@ -224,6 +240,8 @@ translator::Hooks BtVcpu::make_hooks() {
   translator::Hooks h;
   h.slow_access = [](Frame* f, std::uint64_t linear, std::uint64_t kind,
                      const std::uint8_t** slot) { return of(f).slow_access(linear, kind, slot); };
+  h.group_miss = [](Frame* f, std::uint64_t linear, std::uint64_t kind,
+                    const std::uint8_t** slot) { return of(f).group_miss(linear, kind, slot); };
   h.commit_store = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t*) {
     return std::uint64_t{of(f).commit_store()};
   };

@@ -26,6 +26,7 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   request.mode = mode;
   request.max_instructions = mode.single() ? 1 : options_.max_block_instructions;
   request.loop_head = cache_.is_loop_head(request.key);
+  request.group_accesses = !cache_.is_ungrouped(request.key);
   if (const std::uint8_t* page = memory_.readable_page(physical)) {
     request.bytes = {page + guest::page_offset(physical.value), in_page};
   } else {  // code in device memory

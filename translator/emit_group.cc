@@ -1,0 +1,29 @@
+// translator/emit_group.cc - one look-up for several accesses through the same base register.
+#include <algorithm>
+
+#include "translator/block_emitter.h"
+
+namespace ringshift::translator {
+namespace r = asmjit::x86;
+
+void BlockEmitter::begin_group(const Group& group) {
+  auto& a = assembler_;
+  r::Gp base = r::r11;
+  if (lives_in_memory(group.base))
+    a.mov(r::r11, gpr_slot(group.base));
+  else
+    base = r::gpq(host_register(group.base));
+  if (mode_.is_64bit())
+    a.lea(r::r11, r::ptr(base, group.start));
+  else
+    a.lea(r::r11d, r::ptr(base, group.start));
+  const auto c = std::find_if(kGroupSpans.begin(), kGroupSpans.end(),
+                              [&](unsigned span) { return span >= group.span; });
+  const auto index = static_cast<std::size_t>(c - kGroupSpans.begin());
+  call_thunk(group.write ? thunks_.group_write[index] : thunks_.group_read[index]);
+  mark_insn_start();
+  block_.fault_points.back().group_instructions = group.instructions;
+  group_active_ = true;
+}
+
+}  // namespace ringshift::translator

@@ -1,0 +1,42 @@
+// translator/plan.h - a block between decoding and emission: each instruction with what becomes of
+// it.
+#pragma once
+
+#include <cstdint>
+
+#include "translator/block_emitter.h"
+#include "translator/insn.h"
+#include "translator/operation.h"
+
+namespace ringshift::translator {
+
+enum class Kind : std::uint8_t {
+  kGeneric,
+  kCallOut,
+  kLea,
+  kMoveAbsolute,
+  kNothing,
+  kDirection,
+  kPush,
+  kPop,
+  kLeave,
+  kCall,
+  kRet,
+  kJump,
+  kConditional,
+  kLoop,
+};
+
+struct Planned {
+  Insn insn;
+  Kind kind = Kind::kGeneric;
+  Operation operation;  // kCallOut
+  bool ends_block = false;
+
+  // Set by form_groups().
+  BlockEmitter::Group group;  // where begins_group
+  bool begins_group = false, ends_group = false;
+  int group_offset = -1;
+};
+
+}  // namespace ringshift::translator
