@@ -80,10 +80,9 @@ std::uint64_t LocalApicTimer::deadline() {
 // Brings an expiry that nobody has noticed yet into effect: the timer was masked, or the host is
 // late.
 void LocalApicTimer::settle() {
-  const std::int64_t now = clock_.now_ns();
   if (mode_ == Mode::kTscDeadline) {
-    if (deadline_ && tsc_.ns_at_tsc(deadline_) <= now) expire();
-  } else if (counting_ && now - start_ns_ >= period_ns()) {
+    if (deadline_ && deadline_passed(tsc_.ns_at_tsc(deadline_))) expire();
+  } else if (counting_ && clock_.now_ns() - start_ns_ >= period_ns()) {
     expire();
   }
 }
@@ -99,21 +98,24 @@ void LocalApicTimer::expire() {
 }
 
 void LocalApicTimer::arm() {
-  const std::int64_t now = clock_.now_ns();
   if (mode_ == Mode::kTscDeadline) {
     if (!deadline_ || masked_) return timer_->cancel();
     const std::int64_t at = tsc_.ns_at_tsc(deadline_);
     // A deadline that has passed interrupts with the write itself: no detour over the timer thread.
-    return at <= now ? fire() : timer_->arm(at);
+    return deadline_passed(at) ? fire() : timer_->arm(at);
   }
   if (!counting_ || masked_) return timer_->cancel();
   if (mode_ == Mode::kPeriodic) {
     // On the grid of start_ns_, so it never drifts; what was missed is not made up for.
+    const std::int64_t now = clock_.now_ns();
     const std::int64_t next = start_ns_ + ((now - start_ns_) / period_ns() + 1) * period_ns();
     return timer_->arm(period_ns() < kMinimumWakeNs ? std::max(next, now + kMinimumWakeNs) : next);
   }
   timer_->arm(start_ns_ + period_ns());
 }
+
+// The clock is read after the deadline was converted: one that has passed must never look ahead.
+bool LocalApicTimer::deadline_passed(std::int64_t at) const { return at <= clock_.now_ns(); }
 
 void LocalApicTimer::fire() {
   settle();

@@ -50,6 +50,7 @@ class LocalApicTimer {
   void expire();
   void arm();
   void fire();
+  bool deadline_passed(std::int64_t at) const;
 
   Clock& clock_;
   const GuestTsc& tsc_;

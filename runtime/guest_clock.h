@@ -20,11 +20,12 @@ class MachineTsc final : public devices::GuestTsc {
   void set_offset_source(const std::uint64_t* offset) { offset_ = offset; }
 
   std::int64_t ns_at_tsc(std::uint64_t tsc) const override {
+    const std::int64_t clock_now = clock_.now_ns();  // before the TSC: never late
     const auto now = __rdtsc() + (offset_ ? *offset_ : 0);
     const auto distance = static_cast<__int128>(static_cast<std::int64_t>(tsc - now)) *
                           1'000'000'000 / static_cast<__int128>(hz_);
     // Round up: the deadline must have passed when the timer fires.
-    const auto at = clock_.now_ns() + distance + (distance >= 0 ? 1 : 0);
+    const auto at = clock_now + distance + (distance >= 0 ? 1 : 0);
     constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
     return at > kMost ? kMost : static_cast<std::int64_t>(at);
   }

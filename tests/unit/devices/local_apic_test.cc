@@ -484,6 +484,25 @@ TEST_F(ApicTimerTest, TscDeadline) {
   EXPECT_EQ(loop.timers.next_deadline(), std::nullopt);
 }
 
+// Time passes while the deadline is converted: what has passed by then interrupts at once.
+TEST_F(ApicTimerTest, PassedTscDeadlineDoesNotWaitForTheLoop) {
+  struct SlowTsc final : GuestTsc {
+    explicit SlowTsc(FakeLoop& on) : loop(on) {}
+    std::int64_t ns_at_tsc(std::uint64_t) const override {
+      loop.stall(10);
+      return loop.now() - 5;
+    }
+    FakeLoop& loop;
+  };
+  const SlowTsc tsc(loop);
+  int expired = 0;
+  LocalApicTimer timer(loop.timers, tsc, [&] { ++expired; });
+  timer.set_lvt(LocalApicTimer::Mode::kTscDeadline, false);
+  timer.set_deadline(1);
+  EXPECT_EQ(expired, 1);
+  EXPECT_EQ(timer.deadline(), 0u);
+}
+
 TEST_F(ApicTimerTest, ModelWithoutTscDeadlineFaults) {
   FakeProcessor p(loop, bus, {.id = 2, .tsc_deadline = false});
   EXPECT_EQ(p.apic.msr_read(kDeadline), std::nullopt);
