@@ -73,7 +73,8 @@ void View::put(Table& table, Side& side, const Mapping& mapping, std::uint8_t* h
   if (!(side.packed[index] & kUsed))
     side.used[side.used_count++] = static_cast<std::uint16_t>(index);
   side.packed[index] = pack(mapping) | kUsed;
-  table[index] = {mapping.page.value, reinterpret_cast<std::uint64_t>(host_page)};
+  table[index] = {mapping.page.value,
+                  reinterpret_cast<std::uint64_t>(host_page) - mapping.page.value};
 }
 
 // The slot stays on the list.
@@ -86,7 +87,8 @@ template <typename Predicate>
 void View::remove_if(Table& table, Side& side, Predicate drop) {
   for (std::size_t i = 0; i < side.used_count; ++i) {
     const std::size_t index = side.used[i];
-    if (drop(table[index], side.packed[index])) remove(table, side, index);
+    if (is_valid(table, index) && drop(table[index], side.packed[index]))
+      remove(table, side, index);
   }
 }
 
@@ -140,14 +142,14 @@ void View::fill(LinearAddress page, std::uint8_t* host_page, PhysicalAddress phy
     // A writable entry of the same page may come from an older mapping.
     if (const std::size_t index = tlb_index(mapping.page);
         write[index].tag == mapping.page.value &&
-        write[index].host_page != reinterpret_cast<std::uint64_t>(host_page))
+        write[index].addend != reinterpret_cast<std::uint64_t>(host_page) - mapping.page.value)
       remove(write, write_side_, index);
     return;
   }
   put(write, write_side_, mapping, host_page);
   writable_frames_.add(guest::page_number(mapping.physical_page.value));
   // Another page's read entry stays: a copy between two pages of one index must not thrash.
-  if (reader.host_page == 0 || reader.tag == mapping.page.value)
+  if (!is_valid(read, tlb_index(mapping.page)) || reader.tag == mapping.page.value)
     put(read, read_side_, mapping, host_page);
 }
 
@@ -220,7 +222,7 @@ void View::flush_jumps() {
 // entry of the page that holds the address, whatever the page's size was when it was cached.
 void View::flush_large_page(LinearAddress page) {
   const auto part_of_page = [page](const TlbEntry& entry, std::uint64_t packed) {
-    return (entry.tag ^ page.value) < page_bytes_of(packed) && entry.host_page != 0;
+    return (entry.tag ^ page.value) < page_bytes_of(packed);
   };
   remove_if(read, read_side_, part_of_page);
   remove_if(write, write_side_, part_of_page);
@@ -249,9 +251,8 @@ void View::drop_jump(std::uint64_t page_offset, std::uint64_t host_code) {
 void View::drop_writable(PhysicalAddress physical_page) {
   if (!writable_frames_.may_hold(guest::page_number(physical_page.value))) return;
   const std::uint64_t frame = page_of(physical_page.value);
-  remove_if(write, write_side_, [frame](const TlbEntry& entry, std::uint64_t packed) {
-    return page_of(packed) == frame && entry.host_page != 0;
-  });
+  remove_if(write, write_side_,
+            [frame](const TlbEntry&, std::uint64_t packed) { return page_of(packed) == frame; });
 }
 
 // --- Inspection
@@ -267,9 +268,9 @@ std::vector<View::Cached> View::cached(Kind kind) const {
   const Table& table = kind == Kind::kRead ? read : write;
   const Side& side = kind == Kind::kRead ? read_side_ : write_side_;
   for (std::size_t i = 0; i < kTlbEntries; ++i)
-    if (table[i].host_page)
+    if (is_valid(table, i))
       result.push_back({unpack(table[i].tag, side.packed[i]),
-                        reinterpret_cast<const std::uint8_t*>(table[i].host_page)});
+                        reinterpret_cast<const std::uint8_t*>(table[i].addend + table[i].tag)});
   return result;
 }
 
@@ -280,9 +281,9 @@ std::string View::check_side(const Table& table, const Side& side, const char* n
     listed[side.used[i]] = true;
   }
   for (std::size_t i = 0; i < kTlbEntries; ++i) {
-    const bool valid = table[i].host_page != 0;
+    const bool valid = is_valid(table, i);
     if (valid && tlb_index({table[i].tag}) != i) return std::string(name) + ": misplaced tag";
-    if (!valid && table[i].tag != invalid_tag(i)) return std::string(name) + ": half an entry";
+    if (!valid && table[i].addend != 0) return std::string(name) + ": half an entry";
     if (valid && !listed[i]) return std::string(name) + ": an entry that no flush would find";
     if (listed[i] != ((side.packed[i] & kUsed) != 0)) return std::string(name) + ": lost slot";
   }

@@ -3,7 +3,7 @@
 //
 // Translated code reaches the current view through the host GS base, with these layouts:
 //   hit test    index = (linear >> 12) % kTlbEntries
-//               x = linear XOR tag[index]; x <= 4096 - size  -> host address = x + host_page[index]
+//               x = linear XOR tag[index]; x <= 4096 - size  -> host address = linear + addend[index]
 //   so one compare covers both the tag and an access that straddles two pages.
 // An entry never grants more than its table says: `read` and `write` are separate tables, and MMIO,
 // watched (translated or shadowed) pages and clean pages are absent from `write`.
@@ -31,7 +31,7 @@ inline constexpr std::size_t kFetchEntries = 256;
 
 struct TlbEntry {
   std::uint64_t tag;        // linear address of the page; see invalid_tag
-  std::uint64_t host_page;  // host address of the page
+  std::uint64_t addend;  // host address of the page - linear address of the page
 };
 
 // A tag that no linear address of this index can match within a page.
@@ -157,10 +157,13 @@ class alignas(4096) View {
   static std::uint8_t* find(const Table& table, guest::LinearAddress a) {
     const TlbEntry& entry = table[tlb_index(a)];
     const std::uint64_t offset = a.value ^ entry.tag;
-    return offset < guest::kPageBytes ? reinterpret_cast<std::uint8_t*>(entry.host_page + offset)
+    return offset < guest::kPageBytes ? reinterpret_cast<std::uint8_t*>(a.value + entry.addend)
                                       : nullptr;
   }
   static std::size_t fetch_index(guest::LinearAddress a) { return (a.value >> 12) % kFetchEntries; }
+  static bool is_valid(const Table& table, std::size_t index) {
+    return table[index].tag != invalid_tag(index);
+  }
   static void put(Table& table, Side& side, const Mapping& mapping, std::uint8_t* host_page);
   static void remove(Table& table, Side& side, std::size_t index);
   template <typename Predicate>

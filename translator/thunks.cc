@@ -92,10 +92,9 @@ class Emitter {
     return r::ptr(r::rsp, displacement + depth, size);
   }
 
-  // `depth`: bytes pushed below the frame. RCX is skipped where the caller has saved it.
-  void save_registers(std::int32_t depth, bool rcx_saved = false) {
-    for (const Kept& k : kept_registers())
-      if (!(rcx_saved && k.guest == 1)) a_.mov(slot(slot::gpr(k.guest), depth), k.host);
+  // `depth`: bytes pushed below the frame.
+  void save_registers(std::int32_t depth) {
+    for (const Kept& k : kept_registers()) a_.mov(slot(slot::gpr(k.guest), depth), k.host);
     a_.lahf();
     a_.seto(r::al);
     a_.mov(slot(slot::saved_flags, depth, 2), r::ax);
@@ -167,48 +166,52 @@ class Emitter {
   }
 
   // In: R11 linear. Out on a hit: R11 host address. R10 holds twice the entry's index on a miss.
+  // In: R11 linear. Out on a hit: R11 host address. RCX waits in R10, and the index is computed
+  // twice: through memory it would be one long dependency from access to access.
   void emit_access(const Label& entry, unsigned bytes, bool write, bool group = false) {
     constexpr std::int32_t kDepth = kCallDepth;
-    const auto table = static_cast<std::int32_t>(write ? offsetof(softmmu::View, write)
-                                                       : offsetof(softmmu::View, read));
+    const std::size_t table =
+        write ? offsetof(softmmu::View, write) : offsetof(softmmu::View, read);
     Label hit = a_.newLabel();
     a_.bind(entry);
-    a_.mov(slot(slot::gpr(1), kDepth), r::rcx);
     if (!use_bmi2_) save_flags_in_rax_slot(kDepth);
+    a_.mov(r::r10, r::rcx);
     emit_tlb_index(kDepth);
-    r::Mem tag = r::ptr(static_cast<std::uint64_t>(table), r::r10, 3, 8);
-    tag.setSegment(r::gs);
-    r::Mem page = r::ptr(static_cast<std::uint64_t>(table + 8), r::r10, 3, 8);
-    page.setSegment(r::gs);
-    a_.mov(r::rcx, tag);
+    a_.mov(r::rcx, view_field(table + offsetof(softmmu::TlbEntry, tag), 3));
     a_.not_(r::rcx);
-    a_.lea(r::r11, r::ptr(r::r11, r::rcx, 0, 1));  // linear - tag: the page offset on a hit
-    a_.lea(r::rcx, r::ptr(r::r11, static_cast<std::int32_t>(bytes) - 1));
+    // linear - tag + bytes - 1: below a page on a hit
+    a_.lea(r::rcx, r::ptr(r::r11, r::rcx, 0, static_cast<std::int32_t>(bytes)));
     emit_page_number(kDepth);
     a_.jecxz(r::rcx, hit);
-    // Miss: recover the linear address.
-    a_.mov(r::rcx, tag);
-    a_.lea(r::r11, r::ptr(r::r11, r::rcx));
+    a_.mov(r::rcx, r::r10);
     if (!use_bmi2_) restore_flags_from_rax_slot(kDepth);
-    a_.mov(r::rcx, slot(slot::gpr(1), kDepth));
     a_.mov(r::r10d, bytes | (write ? kWriteAccess : 0));
     a_.jmp(group ? group_miss_ : slow_access_);
     a_.bind(hit);
-    a_.mov(r::rcx, page);
+    emit_tlb_index(kDepth);
+    a_.mov(r::rcx, view_field(table + offsetof(softmmu::TlbEntry, addend), 3));
     a_.lea(r::r11, r::ptr(r::r11, r::rcx));
+    a_.mov(r::rcx, r::r10);
     if (!use_bmi2_) restore_flags_from_rax_slot(kDepth);
-    a_.mov(r::rcx, slot(slot::gpr(1), kDepth));
     a_.ret();
   }
 
+  // A field of the current view's table, RCX scaled by 1 << shift.
+  static r::Mem view_field(std::size_t offset, unsigned shift) {
+    r::Mem m = r::ptr(static_cast<std::uint64_t>(offset), r::rcx, shift, 8);
+    m.setSegment(r::gs);
+    return m;
+  }
+
+  // RCX = twice the entry's index.
   void emit_tlb_index(std::int32_t depth) {
     if (use_bmi2_) {
-      a_.pext(r::r10, r::r11, slot(slot::index_mask, depth));
-      a_.lea(r::r10, r::ptr(r::r10, r::r10));
+      a_.pext(r::rcx, r::r11, slot(slot::index_mask, depth));
+      a_.lea(r::rcx, r::ptr(r::rcx, r::rcx));
     } else {
-      a_.mov(r::r10, r::r11);
-      a_.shr(r::r10, 11);
-      a_.and_(r::r10d, (softmmu::kTlbEntries - 1) << 1);
+      a_.mov(r::rcx, r::r11);
+      a_.shr(r::rcx, 11);
+      a_.and_(r::ecx, (softmmu::kTlbEntries - 1) << 1);
     }
   }
 
@@ -281,16 +284,14 @@ class Emitter {
   }
 
   static r::Mem jump_entry(std::size_t field) {
-    r::Mem m = r::ptr(offsetof(softmmu::View, jump) + field, r::r10, 2, 8);
-    m.setSegment(r::gs);
-    return m;
+    return view_field(offsetof(softmmu::View, jump) + field, 2);
   }
 
   void emit_indirect_exit() {
     Label miss = a_.newLabel(), found = a_.newLabel(), hit = a_.newLabel();
     a_.bind(indirect_exit_);
-    a_.mov(slot(slot::gpr(1), 0), r::rcx);
     if (!use_bmi2_) save_flags_in_rax_slot(0);
+    a_.mov(r::r10, r::rcx);
     emit_jump_index();
     a_.mov(r::rcx, jump_entry(offsetof(softmmu::JumpEntry, negated_rip)));
     a_.lea(r::rcx, r::ptr(r::rcx, r::r11));
@@ -301,14 +302,16 @@ class Emitter {
     a_.jecxz(r::rcx, hit);
     a_.jmp(miss);
     a_.bind(hit);
-    a_.mov(r::rcx, jump_entry(offsetof(softmmu::JumpEntry, rip_base)));
-    a_.mov(slot(slot::rip_base, 0), r::rcx);
+    emit_jump_index();
+    a_.mov(r::r11, jump_entry(offsetof(softmmu::JumpEntry, rip_base)));
+    a_.mov(slot(slot::rip_base, 0), r::r11);
+    a_.mov(r::r11, jump_entry(offsetof(softmmu::JumpEntry, host_code)));
     if (!use_bmi2_) restore_flags_from_rax_slot(0);
-    a_.mov(r::rcx, slot(slot::gpr(1), 0));
-    a_.jmp(jump_entry(offsetof(softmmu::JumpEntry, host_code)));
+    a_.mov(r::rcx, r::r10);
+    a_.jmp(r::r11);
     a_.bind(miss);
     if (!use_bmi2_) restore_flags_from_rax_slot(0);
-    a_.mov(r::rcx, slot(slot::gpr(1), 0));
+    a_.mov(r::rcx, r::r10);
     a_.bind(indirect_slow_);
     save_registers(0);
     a_.mov(r::rdi, r::rsp);
@@ -317,16 +320,16 @@ class Emitter {
     go_on(0);
   }
 
-  // R10 = entry index * 8, which a scale of 4 turns into the entry's offset.
+  // RCX = entry index * 8, which a scale of 4 turns into the entry's offset.
   void emit_jump_index() {
     static_assert(sizeof(softmmu::JumpEntry) == 32);
     if (use_bmi2_) {
-      a_.pext(r::r10, r::r11, slot(slot::jump_mask, 0));
-      a_.lea(r::r10, r::ptr(0, r::r10, 3));
+      a_.pext(r::rcx, r::r11, slot(slot::jump_mask, 0));
+      a_.lea(r::rcx, r::ptr(0, r::rcx, 3));
     } else {
-      a_.mov(r::r10, r::r11);
-      a_.and_(r::r10d, softmmu::kJumpEntries - 1);
-      a_.shl(r::r10d, 3);
+      a_.mov(r::rcx, r::r11);
+      a_.and_(r::ecx, softmmu::kJumpEntries - 1);
+      a_.shl(r::ecx, 3);
     }
   }
 

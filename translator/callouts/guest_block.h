@@ -41,7 +41,7 @@ inline guest::Checked<std::uint8_t*> host_run(Core& core, guest::LinearAddress a
   const softmmu::TlbEntry& entry = write ? view.write[index] : view.read[index];
   const std::uint64_t offset = a.value ^ entry.tag;
   if (offset <= guest::kPageBytes - bytes)
-    return reinterpret_cast<std::uint8_t*>(offset + entry.host_page);
+    return reinterpret_cast<std::uint8_t*>(a.value + entry.addend);
   return core.mmu.host_address(a, bytes, write);
 }
 
