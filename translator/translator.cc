@@ -145,10 +145,15 @@ bool Translator::classify_row(Planned& p, ModeKey mode) const {
     plan_row(p, find_row(f));
     return true;
   };
+  const auto segment = [&](FormRow f) {
+    form(f);
+    p.operation.reg &= 7;  // REX.R does not extend a segment register's number
+    return true;
+  };
   switch (insn.mnemonic()) {
     case ZYDIS_MNEMONIC_MOV:
-      if (names_class(insn, ZYDIS_REGCLASS_SEGMENT, 0)) return form(FormRow::kMovToSegment);
-      if (names_class(insn, ZYDIS_REGCLASS_SEGMENT, 1)) return form(FormRow::kMovFromSegment);
+      if (names_class(insn, ZYDIS_REGCLASS_SEGMENT, 0)) return segment(FormRow::kMovToSegment);
+      if (names_class(insn, ZYDIS_REGCLASS_SEGMENT, 1)) return segment(FormRow::kMovFromSegment);
       if (names_class(insn, ZYDIS_REGCLASS_CONTROL, 0)) return form(FormRow::kMovToControl);
       if (names_class(insn, ZYDIS_REGCLASS_CONTROL, 1)) return form(FormRow::kMovFromControl);
       if (names_class(insn, ZYDIS_REGCLASS_DEBUG, 0)) return form(FormRow::kMovToDebug);
@@ -352,10 +357,25 @@ bool Translator::loops_to_itself() const {
 
 void Translator::emit(const Planned& p) {
   emitter_.begin_insn(p.insn);
+  emitter_.set_inline_look_ups(p.flags_dead);
   if (p.begins_group) emitter_.begin_group(p.group);
   emitter_.set_group_offset(p.group_offset);
   emit_kind(p);
   if (p.ends_group) emitter_.end_group();
+  if (p.kind == Kind::kCallOut || p.insn.writes_flags()) emitter_.flags_written();
+}
+
+// Where the next instruction to touch flags, this one included, overwrites them all unread.
+void Translator::find_dead_flags(bool wanted) {
+  bool dead = false;
+  for (std::size_t i = planned_; i-- > 0;) {
+    Planned& p = plan_[i];
+    if (p.kind == Kind::kCallOut || p.insn.flags_read())
+      dead = false;
+    else if (p.insn.writes_flags())
+      dead = p.insn.flags_overwritten() == guest::flags::kArithmetic;
+    p.flags_dead = wanted && dead;
+  }
 }
 
 void Translator::emit_kind(const Planned& p) {
@@ -394,7 +414,9 @@ void Translator::emit_kind(const Planned& p) {
 TranslateStatus Translator::translate(const TranslateRequest& request) {
   if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
   emitter_.begin(request.key, request.mode);
-  if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
+  const bool loop = request.loop_head || loops_to_itself();
+  if (loop) emitter_.head_check(flags_live_at_head());
+  find_dead_flags(loop);
   clear_groups({plan_.data(), planned_});
   if (request.group_accesses) form_groups({plan_.data(), planned_}, request.mode);
   for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);

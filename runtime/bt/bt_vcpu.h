@@ -85,6 +85,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   const std::uint8_t* store_stub(const codecache::Block& block, const codecache::FaultPoint& point,
                                  const std::uint8_t* site);
   bool commit_store();
+  const std::uint8_t* fault_site(const std::uint8_t* rip) const;  // host_faults.cc
   bool call_out(const translator::Operation& op);
   void direct_exit(const std::uint8_t* return_address);
   std::uint64_t segment_check(std::uint64_t offset, std::uint64_t packed,
@@ -132,7 +133,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool interrupt_maybe_ = true;  // the board may have an interrupt for us
   bool code_changed_ = false;    // blocks were removed since this was cleared
   bool running_ = false;
-  unsigned single_budget_ = 0;    // instructions of an undone group that are left to run singly
+  unsigned single_budget_ = 0;  // instructions of an undone group that are left to run singly
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
 };
 

@@ -70,6 +70,18 @@ void install_host_fault_handlers() {
   static_cast<void>(once);
 }
 
+// A copy of an instruction in a store's stub faults for the instruction in the block.
+const std::uint8_t* BtVcpu::fault_site(const std::uint8_t* rip) const {
+  if (cache_.find_host(rip)) return rip;
+  const std::uint8_t *start = nullptr, *site = rip;
+  for (const auto& [in_block, stub] : store_stubs_)
+    if (stub <= rip && stub > start) {
+      start = stub;
+      site = in_block;
+    }
+  return site;
+}
+
 bool BtVcpu::on_host_fault(int trap_number, void* context) {
   auto& g = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   const auto* rip = reinterpret_cast<const std::uint8_t*>(g[REG_RIP]);
@@ -79,8 +91,9 @@ bool BtVcpu::on_host_fault(int trap_number, void* context) {
       vector != guest::Vector::kSimdError && vector != guest::Vector::kGeneralProtection &&
       vector != guest::Vector::kInvalidOpcode)
     return false;
-  const codecache::Block* block = cache_.find_host(rip);
-  const codecache::FaultPoint* point = block ? block->fault_point(rip) : nullptr;
+  const std::uint8_t* site = fault_site(rip);
+  const codecache::Block* block = cache_.find_host(site);
+  const codecache::FaultPoint* point = block ? block->fault_point(site) : nullptr;
   if (!point) return false;
   Frame& f = frame();
   constexpr std::pair<int, unsigned> kMap[] = {

@@ -27,8 +27,7 @@ inline constexpr std::uint8_t kFiller = 0xcc;
 // Selectors are Linux's, which the native run has to use.
 namespace selector {
 inline constexpr std::uint16_t kCode32 = 0x23, kData = 0x2b, kCode64 = 0x33;
-inline constexpr unsigned kFirstTls = 12;
-inline constexpr std::uint16_t kFs32 = kFirstTls << 3 | 3, kGs32 = (kFirstTls + 1) << 3 | 3;
+inline constexpr std::uint16_t kFs32 = 0x07, kGs32 = 0x0f;  // in the LDT
 }  // namespace selector
 // Bases of FS and GS in 32-bit code, where they are descriptors.
 inline constexpr std::uint32_t kFsBase32 = layout::kData - 0x100, kGsBase32 = layout::kData + 0x800;

@@ -71,6 +71,9 @@ bool is_excluded_set(ZydisISASet set) {
     case ZYDIS_ISA_SET_XSAVEOPT:
     case ZYDIS_ISA_SET_XSAVES:
     case ZYDIS_ISA_SET_AMX_TILE:
+    // May run although CPUID does not offer them.
+    case ZYDIS_ISA_SET_MOVDIR:
+    case ZYDIS_ISA_SET_SSE4A:
       return true;
     default:
       return false;

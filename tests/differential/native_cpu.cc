@@ -57,7 +57,8 @@ void describe_segment(unsigned entry, std::uint32_t base) {
   d.seg_32bit = 1;
   d.limit_in_pages = 1;
   d.useable = 1;
-  if (syscall(SYS_set_thread_area, &d) != 0) fail("set_thread_area");
+  constexpr int kWrite = 1;
+  if (syscall(SYS_modify_ldt, kWrite, &d, sizeof d) != 0) fail("modify_ldt");
 }
 
 }  // namespace
@@ -86,8 +87,8 @@ NativeCpu::NativeCpu(unsigned bits) : saved_(new Saved) {
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (alternate.ss_sp == MAP_FAILED || sigaltstack(&alternate, nullptr) != 0) fail("sigaltstack");
   if (bits == 32) {
-    describe_segment(selector::kFirstTls, kFsBase32);
-    describe_segment(selector::kFirstTls + 1, kGsBase32);
+    describe_segment(selector::kFs32 >> 3, kFsBase32);
+    describe_segment(selector::kGs32 >> 3, kGsBase32);
   }
   // 32-bit code needs usable DS and ES; 64-bit code does not look at them.
   asm volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(static_cast<std::uint32_t>(selector::kData)));

@@ -18,7 +18,7 @@ using guest::Seg;
 using guest::SegmentRegister;
 
 // Guest-physical places. The first 64 KiB are the guest's kernel.
-constexpr std::uint64_t kGdt = 0x1000, kIdt = 0x2000, kTss = 0x3000, kHandlers = 0x4000,
+constexpr std::uint64_t kGdt = 0x1000, kIdt = 0x2000, kTss = 0x3000, kHandlers = 0x4000, kLdt = 0x8000,
                         kKernelStackTop = 0x7000, kKernelBytes = 0x10000;
 constexpr std::uint64_t kPerMode = 0x10000;  // kGdt.. are repeated for each mode
 constexpr std::uint64_t kTables = 0x100000, kCodeAt = 0x200000, kDataAt = 0x300000,
@@ -26,7 +26,7 @@ constexpr std::uint64_t kTables = 0x100000, kCodeAt = 0x200000, kDataAt = 0x3000
 constexpr std::uint64_t kRamBytes = 16 << 20;
 constexpr unsigned kVectors = 32, kHandlerBytes = 16;
 constexpr std::uint16_t kKernelCode32 = 0x08, kKernelCode64 = 0x10, kKernelData = 0x18,
-                        kTssSelector = 0x38;
+                        kTssSelector = 0x38, kLdtSelector = 0x48;
 
 constexpr std::uint64_t kP = 1, kW = 2, kU = 4, kNx = 1ull << 63;
 
@@ -79,7 +79,8 @@ SegmentRegister flat(std::uint16_t sel, std::uint16_t attributes, std::uint64_t 
 }
 // attributes: see SegmentRegister. The accessed bit is set.
 constexpr std::uint16_t kCode32Attributes = 0xc09b, kCode64Attributes = 0xa09b,
-                        kDataAttributes = 0xc093, kUserDpl = 0x60, kTssAttributes = 0x8b;
+                        kDataAttributes = 0xc093, kUserDpl = 0x60, kTssAttributes = 0x8b,
+                        kLdtAttributes = 0x82;
 
 std::uint64_t descriptor(std::uint16_t attributes, std::uint32_t base, std::uint32_t limit20) {
   return (limit20 & 0xffff) | std::uint64_t{base & 0xffffff} << 16 |
@@ -162,8 +163,10 @@ void TranslatedCpu::build_mode(Mode m) {
   gdt(6, descriptor(kCode64Attributes | kUserDpl, 0, 0xfffff));
   gdt(7, descriptor(kTssAttributes, static_cast<std::uint32_t>(linear + kTss), 0x67));
   gdt(8, (linear + kTss) >> 32);
-  gdt(selector::kFirstTls, descriptor(kDataAttributes | kUserDpl, kFsBase32, 0xfffff));
-  gdt(selector::kFirstTls + 1, descriptor(kDataAttributes | kUserDpl, kGsBase32, 0xfffff));
+  gdt(9, descriptor(kLdtAttributes, static_cast<std::uint32_t>(linear + kLdt), 15));
+  gdt(10, (linear + kLdt) >> 32);
+  put64(at + kLdt, descriptor(kDataAttributes | kUserDpl, kFsBase32, 0xfffff));
+  put64(at + kLdt + 8, descriptor(kDataAttributes | kUserDpl, kGsBase32, 0xfffff));
   // TSS: the ring 0 stack.
   if (wide) {
     put64(at + kTss + 4, linear + kKernelStackTop);
@@ -172,6 +175,8 @@ void TranslatedCpu::build_mode(Mode m) {
                    static_cast<std::uint32_t>(linear + kKernelStackTop));
     memory_->store(PhysicalAddress{at + kTss + 8}, std::uint32_t{kKernelData});
   }
+  // The I/O permission map begins past the limit: no port is open to ring 3.
+  memory_->store(PhysicalAddress{at + kTss + 0x66}, std::uint16_t{0x68});
   // IDT: interrupt gates; INT3 and INTO may come from ring 3. Handlers: HLT, IRET.
   for (unsigned v = 0; v < kVectors; ++v) {
     const std::uint64_t handler = linear + kHandlers + v * kHandlerBytes;
@@ -201,7 +206,7 @@ void TranslatedCpu::build_mode(Mode m) {
   s.gdtr = {linear + kGdt, 16 * 8 - 1};
   s.idtr = {linear + kIdt, static_cast<std::uint16_t>(kVectors * (wide ? 16 : 8) - 1)};
   s.tr = {kTssSelector, kTssAttributes, 0x67, linear + kTss};
-  s.ldtr = {};
+  s.ldtr = {kLdtSelector, kLdtAttributes, 15, linear + kLdt};
   s.cpl = 3;
   s.segment(Seg::kCs) = m == Mode::k64 ? flat(selector::kCode64, kCode64Attributes | kUserDpl)
                                        : flat(selector::kCode32, kCode32Attributes | kUserDpl);

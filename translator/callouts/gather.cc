@@ -105,17 +105,22 @@ Result gather(Core& core, const Operation& op, Shape shape) {
   const VectorIndex index(core, op, x, v.index, shape.index_bytes);
   PendingElements pending(x, v, elements, shape.element_bytes);
   VectorBytes destination = x.vector(v.reg);
+  bool gathered = false;
 
   for (unsigned i = 0; i < elements; ++i) {
     if (!pending.has(i)) continue;
     const auto value = read_data(core, op.memory.segment, index.offset(i), shape.element_bytes);
     if (!value) {
-      x.set_vector(v.reg, destination, destination.size());
-      pending.commit();
+      // Only what was gathered shows: with nothing gathered, not even the mask's other bits change.
+      if (gathered) {
+        x.set_vector(v.reg, destination, destination.size());
+        pending.commit();
+      }
       return tl::unexpected(value.error());
     }
     set_element(destination, i, shape.element_bytes, *value);
     pending.done(i);
+    gathered = true;
   }
   x.set_vector(v.reg, destination, elements * shape.element_bytes);
   pending.commit();
