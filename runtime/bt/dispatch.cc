@@ -148,6 +148,8 @@ const std::uint8_t* BtVcpu::find_code() {
   s.rip = wrap_rip(s.rip);
   LinearAddress linear{s.rip};
   if (mode.is_64bit()) {
+    // DEVIATION: a near branch to here has completed (a return has popped its stack); the manual
+    // has it fault at itself. Knowing the branch would cost every indirect exit a store.
     if (!guest::is_canonical(s.rip)) {
       raise(guest::general_protection());
       return nullptr;
