@@ -400,7 +400,9 @@ TEST_P(SelfModifyingCode, DataBesideCodeDoesNotThrash) {
   const std::uint64_t before = machine.counter("blocks translated");
   ASSERT_TRUE(halted_itself(machine.run()));
   EXPECT_EQ(result(), kTurns);
-  if (GetParam().name != "TinyCache") EXPECT_LT(machine.counter("blocks translated") - before, 20u);
+  if (GetParam().name != "TinyCache") {
+    EXPECT_LT(machine.counter("blocks translated") - before, 20u);
+  }
 }
 
 // 16-bit code without any segment tricks: the classic decoder loop that unpacks the code behind it.
