@@ -23,9 +23,11 @@ struct BlockKey {
 struct FaultPoint {
   std::uint32_t host_offset = 0;  // return address of the memory thunk's call, or start of the code
   std::uint32_t access_end = 0;   // memory accesses: host offset just past the accessing code
+  std::uint32_t access_begin = 0;  // and where that code begins
   std::uint16_t guest_offset = 0;  // of the instruction, from the start of the block
   std::uint8_t guest_length = 0;
   bool reads_memory = false;   // a write access that also reads: the slow path fetches first
+  bool flags_saved = false;    // the guest's flags are in the frame, not in the host's
   bool stack_segment = false;  // addressing faults are #SS
   std::uint8_t group_instructions = 0;  // a group's look-up: how many run singly when it fails
 };

@@ -33,9 +33,7 @@ std::optional<Access> generic_access(const Insn& insn, ModeKey mode) {
   return Access{m.base, m.displacement, insn.memory_bytes, insn.writes_memory};
 }
 
-bool is_relative(const Insn& insn) {
-  return insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-}
+bool is_relative(const Insn& insn) { return insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE; }
 
 std::optional<Access> access_of(const Planned& p, ModeKey mode) {
   const Insn& insn = p.insn;

@@ -17,6 +17,8 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   records_.clear();
   has_attention_ = access_open_ = group_active_ = false;
   group_offset_ = -1;
+  inline_look_ups_ = flags_saved_ = false;
+  cold_misses_.clear();
 }
 
 r::Mem BlockEmitter::frame_slot(std::int32_t displacement, unsigned size) const {
@@ -62,6 +64,7 @@ void BlockEmitter::mark_insn_start() {
   codecache::FaultPoint p;
   p.host_offset = static_cast<std::uint32_t>(assembler_.offset());
   p.guest_offset = static_cast<std::uint16_t>(insn_->page_offset - block_.start_offset());
+  p.flags_saved = flags_saved_;
   p.guest_length = static_cast<std::uint8_t>(insn_->length());
   block_.fault_points.push_back(p);
 }
@@ -87,6 +90,7 @@ void BlockEmitter::set_direction(bool down) {
 void BlockEmitter::fall_through(std::uint32_t next) { exit_to(next, rip_width()); }
 
 codecache::Block BlockEmitter::finish(std::span<const std::uint8_t>& code) {
+  emit_cold_misses();
   for (const ColdJump& cold : cold_jumps_) {
     assembler_.bind(cold.entry);
     target_to_r11(cold.target, cold.width);

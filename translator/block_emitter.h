@@ -26,6 +26,12 @@ class BlockEmitter {
   // Looks for interrupt requests before the first instruction.
   void head_check(bool flags_live);
 
+  // Look-ups of the next instruction may be made in the block itself, which costs the host's flags:
+  // they are saved first, so that a fault still finds them.
+  void set_inline_look_ups(bool on) { inline_look_ups_ = on; }
+  // The instruction that was emitted last wrote flags: what was saved is stale.
+  void flags_written() { flags_saved_ = false; }
+
   // A group: accesses through one unchanged base register that lie within one page. One look-up of
   // the whole span serves them all; while the group lasts, R11 holds the host address of its start.
   // Anything but plain RAM of one page undoes the group: its `instructions` then run one at a time.
@@ -83,6 +89,14 @@ class BlockEmitter {
     std::int64_t target;  // page-relative
     unsigned width;       // bytes that RIP is truncated to
   };
+  struct ColdMiss {
+    Label entry, back;
+    std::uint32_t table;  // offset in the View
+    std::uint64_t kind;
+    codecache::FaultPoint point;
+    std::size_t point_index;
+    bool group;
+  };
   struct Record {
     Label label;
     Operation operation;
@@ -96,6 +110,8 @@ class BlockEmitter {
   // R11 linear -> R11 host; marks the fault point.
   void look_up(unsigned bytes, bool write, bool reads, bool stack);
   void memory_operand(const Insn& insn, bool write, std::int32_t rsp_adjust = 0);
+  void inline_look_up(unsigned bytes, bool write, const codecache::FaultPoint& facts, bool group);
+  void emit_cold_misses();
   void end_access();  // the access that look_up() opened is complete
   void generic_with_memory(const Insn& insn);
   void generic_registers(const Insn& insn);
@@ -147,6 +163,8 @@ class BlockEmitter {
   bool access_open_ = false;
   bool group_active_ = false;
   int group_offset_ = -1;
+  bool inline_look_ups_ = false, flags_saved_ = false;
+  std::vector<ColdMiss> cold_misses_;
 };
 
 }  // namespace ringshift::translator

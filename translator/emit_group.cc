@@ -20,10 +20,15 @@ void BlockEmitter::begin_group(const Group& group) {
   const auto c = std::find_if(kGroupSpans.begin(), kGroupSpans.end(),
                               [&](unsigned span) { return span >= group.span; });
   const auto index = static_cast<std::size_t>(c - kGroupSpans.begin());
+  group_active_ = true;
+  if (inline_look_ups_) {
+    codecache::FaultPoint facts;
+    facts.group_instructions = group.instructions;
+    return inline_look_up(kGroupSpans[index], group.write, facts, true);
+  }
   call_thunk(group.write ? thunks_.group_write[index] : thunks_.group_read[index]);
   mark_insn_start();
   block_.fault_points.back().group_instructions = group.instructions;
-  group_active_ = true;
 }
 
 }  // namespace ringshift::translator

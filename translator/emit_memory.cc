@@ -94,13 +94,18 @@ void BlockEmitter::apply_segment(guest::Seg segment, unsigned bytes, bool write,
 }
 
 void BlockEmitter::look_up(unsigned bytes, bool write, bool reads, bool stack) {
+  codecache::FaultPoint facts;
+  facts.reads_memory = reads;
+  facts.stack_segment = stack;
   const unsigned c = size_class(bytes);
+  access_open_ = true;
+  if (inline_look_ups_) return inline_look_up(kSizeClassBytes[c], write, facts, false);
   call_thunk(write ? thunks_.write[c] : thunks_.read[c]);
   mark_insn_start();
   codecache::FaultPoint& point = block_.fault_points.back();
+  point.access_begin = point.host_offset;
   point.reads_memory = reads;
   point.stack_segment = stack;
-  access_open_ = true;
 }
 
 void BlockEmitter::end_access() {

@@ -143,6 +143,39 @@ std::uint8_t rex_prefix(const Insn& insn, const Fields& f, const Rewrite& w) {
   return bits || byte_register ? 0x40 | bits : 0;
 }
 
+// W chooses between 32- and 64-bit general registers, and no more. Other modes than 64-bit ignore
+// it there. SDM Vol. 2 "VEX and the REX.W bit".
+bool w_is_register_width(const Insn& insn) {
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_VMOVD:
+    case ZYDIS_MNEMONIC_VPINSRD:
+    case ZYDIS_MNEMONIC_VPEXTRD:
+    case ZYDIS_MNEMONIC_VCVTSI2SS:
+    case ZYDIS_MNEMONIC_VCVTSI2SD:
+    case ZYDIS_MNEMONIC_VCVTUSI2SS:
+    case ZYDIS_MNEMONIC_VCVTUSI2SD:
+      return true;
+    default:
+      break;
+  }
+  for (unsigned i = 0; i < insn.raw.operand_count; ++i)
+    if (insn.operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+        gpr_number(insn.operands[i].reg.value) != kNoRegister)
+      return true;
+  return false;
+}
+
+bool host_w(const Insn& insn, bool guest_w) {
+  return guest_w && (is_64bit(insn) || !w_is_register_width(insn));
+}
+
+// The last byte names a register in bits 7:4; bit 7 is ignored outside 64-bit mode.
+bool has_register_immediate(const Insn& insn) {
+  for (unsigned i = 0; i < insn.raw.operand_count; ++i)
+    if (insn.operands[i].encoding == ZYDIS_OPERAND_ENCODING_IS4) return true;
+  return false;
+}
+
 void put_vex(const Insn& insn, const Fields& f, const Rewrite& w, HostBytes& out) {
   const auto& v = insn.raw.raw.vex;
   const std::uint8_t ignored = is_64bit(insn) ? 0 : 8;
@@ -160,7 +193,7 @@ void put_vex(const Insn& insn, const Fields& f, const Rewrite& w, HostBytes& out
   out.put(0xc4);
   const std::uint8_t map = v.size == 2 ? 1 : v.m_mmmm;
   out.put(static_cast<std::uint8_t>(r | 0x40 | (f.rm & 8 ? 0 : 0x20) | map));
-  out.put(static_cast<std::uint8_t>((v.size == 3 && v.W ? 0x80 : 0) | last));
+  out.put(static_cast<std::uint8_t>((host_w(insn, v.size == 3 && v.W) ? 0x80 : 0) | last));
 }
 
 void put_evex(const Insn& insn, const Fields& f, const Rewrite& w, HostBytes& out) {
@@ -175,6 +208,7 @@ void put_evex(const Insn& insn, const Fields& f, const Rewrite& w, HostBytes& ou
     p0 |= 0x10;
     p1 |= 0x40;
   }
+  if (!host_w(insn, e.W)) p1 &= 0x7f;
   if (w.vvvv != kNoRegister)
     p1 = static_cast<std::uint8_t>((p1 & ~0x78) | ((w.vvvv ^ 0xf) & 0xf) << 3);
   out.put(p0);
@@ -268,7 +302,9 @@ HostBytes encode_for_host(const Insn& insn, ModeKey mode, const Rewrite& w) {
   }
   put_opcode(insn, w, out);
   if (f.has_modrm) put_modrm(f, w, out);
-  for (std::size_t i = immediate_start(insn); i < insn.raw.length; ++i) out.put(insn.bytes[i]);
+  const std::uint8_t ignored = !is_64bit(insn) && has_register_immediate(insn) ? 0x80 : 0;
+  for (std::size_t i = immediate_start(insn); i < insn.raw.length; ++i)
+    out.put(static_cast<std::uint8_t>(insn.bytes[i] & ~ignored));
   return out;
 }
 

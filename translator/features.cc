@@ -245,6 +245,10 @@ std::optional<GuestFault> enablement_fault(const Insn& insn, ModeKey mode,
   if (row.unit == Unit::kNone) return guest::invalid_opcode();
   for (const Feature& f : row.needs)
     if (f.leaf != 0 && !model.has(f)) return guest::invalid_opcode();
+  // HW: PREFETCHW's register form is #UD on AMD, a NOP on Intel (tests/differential).
+  if (insn.raw.opcode_map == ZYDIS_OPCODE_MAP_0F && insn.raw.opcode == 0x0d &&
+      insn.raw.raw.modrm.mod == 3 && !model.vendor_is_intel())
+    return guest::invalid_opcode();
   if (insn.mnemonic() == ZYDIS_MNEMONIC_FWAIT && mode.monitor_fpu() && mode.task_switched())
     return fault(Vector::kDeviceNotAvailable);
   return unit_fault(unit_of_mnemonic(insn.mnemonic()).value_or(row.unit), mode);

@@ -25,6 +25,10 @@ GprField gpr_field(const ZydisDecodedOperand& op) {
   return f;
 }
 
+bool names_cache_line(ZydisMnemonic m) {
+  return m == ZYDIS_MNEMONIC_CLFLUSH || m == ZYDIS_MNEMONIC_CLFLUSHOPT || m == ZYDIS_MNEMONIC_CLWB;
+}
+
 void describe_operands(Insn& insn) {
   insn.reg = insn.rm = insn.vvvv = {};
   insn.rm_is_opcode_field = false;
@@ -57,6 +61,8 @@ void describe_operands(Insn& insn) {
       insn.memory_bytes = static_cast<std::uint8_t>(op.size / 8);
       insn.reads_memory = op.actions & ZYDIS_OPERAND_ACTION_MASK_READ;
       insn.writes_memory = op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+      // Cache line instructions check one byte, wherever in its line it is.
+      if (names_cache_line(insn.raw.mnemonic)) insn.memory_bytes = 1;
     }
   }
 }
@@ -122,6 +128,12 @@ std::uint32_t Insn::flags_overwritten() const {
   const ZydisAccessedFlags& f = *raw.cpu_flags;
   return (f.modified | f.set_0 | f.set_1 | f.undefined) &
          static_cast<std::uint32_t>(guest::flags::kArithmetic);
+}
+
+bool Insn::writes_flags() const {
+  if (!raw.cpu_flags) return false;
+  const ZydisAccessedFlags& f = *raw.cpu_flags;
+  return (f.modified | f.set_0 | f.set_1 | f.undefined) & guest::flags::kArithmetic;
 }
 
 Decoder::Decoder(bool lzcnt, bool tzcnt) {

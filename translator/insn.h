@@ -46,6 +46,7 @@ struct Insn {
   // Arithmetic flags (guest::flags::kArithmetic bits) read, and certainly overwritten.
   std::uint32_t flags_read() const;
   std::uint32_t flags_overwritten() const;
+  bool writes_flags() const;  // any arithmetic flag, perhaps
 };
 
 enum class DecodeError {

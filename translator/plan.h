@@ -32,6 +32,7 @@ struct Planned {
   Kind kind = Kind::kGeneric;
   Operation operation;  // kCallOut
   bool ends_block = false;
+  bool flags_dead = false;  // its look-ups may be made in the block
 
   // Set by form_groups().
   BlockEmitter::Group group;  // where begins_group

@@ -53,9 +53,9 @@ class Emitter {
     code_.init(Environment::host(), reinterpret_cast<std::uint64_t>(arena.next()));
     code_.setErrorHandler(&strict_);
     code_.attach(&a_);
-    for (Label* label :
-         {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &direct_exit_, &indirect_exit_,
-          &attention_, &indirect_slow_, &segment_check_, &group_miss_})
+    for (Label* label : {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &direct_exit_,
+                         &indirect_exit_, &attention_, &indirect_slow_, &segment_check_,
+                         &group_miss_, &inline_miss_, &inline_group_miss_})
       *label = a_.newLabel();
     for (Label& label : read_) label = a_.newLabel();
     for (Label& label : write_) label = a_.newLabel();
@@ -76,6 +76,8 @@ class Emitter {
     }
     emit_slow_access(slow_access_, hooks_.slow_access);
     emit_slow_access(group_miss_, hooks_.group_miss);
+    emit_slow_access(inline_miss_, hooks_.slow_access, true);
+    emit_slow_access(inline_group_miss_, hooks_.group_miss, true);
     emit_segment_check();
     emit_resumable(commit_, hooks_.commit_store);
     emit_resumable(call_out_, hooks_.call_out);
@@ -93,8 +95,9 @@ class Emitter {
   }
 
   // `depth`: bytes pushed below the frame.
-  void save_registers(std::int32_t depth) {
+  void save_registers(std::int32_t depth, bool flags_saved = false) {
     for (const Kept& k : kept_registers()) a_.mov(slot(slot::gpr(k.guest), depth), k.host);
+    if (flags_saved) return;
     a_.lahf();
     a_.seto(r::al);
     a_.mov(slot(slot::saved_flags, depth, 2), r::ax);
@@ -134,8 +137,8 @@ class Emitter {
   // Saves the guest's registers and calls hook(frame, R11, R10, return address or its slot).
   // RAX is the hook's result; the stack is as it was on entry.
   template <typename Function>
-  void call_hook(Function hook, bool address_of_return = false) {
-    save_registers(kCallDepth);
+  void call_hook(Function hook, bool address_of_return = false, bool flags_saved = false) {
+    save_registers(kCallDepth, flags_saved);
     a_.lea(r::rdi, r::ptr(r::rsp, kCallDepth));
     a_.mov(r::rsi, r::r11);
     a_.mov(r::rdx, r::r10);
@@ -235,10 +238,10 @@ class Emitter {
 
   // R11 linear, R10 size and direction.
   template <typename Function>
-  void emit_slow_access(const Label& entry, Function hook) {
+  void emit_slow_access(const Label& entry, Function hook, bool flags_saved = false) {
     Label other = a_.newLabel();
     a_.bind(entry);
-    call_hook(hook, true);
+    call_hook(hook, true, flags_saved);
     a_.mov(r::r11, r::rax);
     a_.test(r::rax, r::rax);
     a_.jz(other);
@@ -350,6 +353,8 @@ class Emitter {
       t.group_read[i] = at(group_read_[i]);
       t.group_write[i] = at(group_write_[i]);
     }
+    t.inline_miss = at(inline_miss_);
+    t.inline_group_miss = at(inline_group_miss_);
     t.commit_store = at(commit_);
     t.call_out = at(call_out_);
     t.direct_exit = at(direct_exit_);
@@ -367,7 +372,7 @@ class Emitter {
   CodeHolder code_;
   r::Assembler a_;
   Label enter_, leave_, slow_access_, commit_, call_out_, direct_exit_, indirect_exit_, attention_,
-      indirect_slow_, segment_check_, group_miss_;
+      indirect_slow_, segment_check_, group_miss_, inline_miss_, inline_group_miss_;
   std::array<Label, kGroupSpans.size()> group_read_, group_write_;
   std::array<Label, kSizeClasses> read_, write_;
 };

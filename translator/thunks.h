@@ -57,6 +57,9 @@ struct Thunks {
   std::array<const std::uint8_t*, kSizeClasses> read{},
       write{};  // R11 linear -> R11 host; uses R10
   std::array<const std::uint8_t*, kGroupSpans.size()> group_read{}, group_write{};
+  // Misses of look-ups that a block makes itself: R11 linear, R10 kind, flags already in
+  // saved_flags.
+  const std::uint8_t *inline_miss = nullptr, *inline_group_miss = nullptr;
   const std::uint8_t* commit_store = nullptr;
   const std::uint8_t* call_out = nullptr;       // R11 = the Operation
   const std::uint8_t* direct_exit = nullptr;    // called from an exit's stub

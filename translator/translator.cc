@@ -416,7 +416,10 @@ TranslateStatus Translator::translate(const TranslateRequest& request) {
   emitter_.begin(request.key, request.mode);
   const bool loop = request.loop_head || loops_to_itself();
   if (loop) emitter_.head_check(flags_live_at_head());
-  find_dead_flags(loop);
+  // A segment check would save the host's flags over the guest's.
+  const ModeKey mode = request.mode;
+  find_dead_flags(loop && !mode.alignment_check() &&
+                  (mode.is_64bit() || (mode.flat() && mode.fs_full() && mode.gs_full())));
   clear_groups({plan_.data(), planned_});
   if (request.group_accesses) form_groups({plan_.data(), planned_}, request.mode);
   for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);

@@ -56,6 +56,7 @@ class Translator {
   void plan_row(Planned& p, int row) const;
   bool flags_live_at_head() const;
   bool loops_to_itself() const;
+  void find_dead_flags(bool wanted);
   void emit(const Planned& p);
   void emit_kind(const Planned& p);
 

@@ -14,6 +14,9 @@ using translator::Trait;
 
 namespace {
 
+// More than any store's stub takes.
+constexpr std::size_t kStubRoom = 1024;
+
 // The fault point that a memory look-up's return address belongs to.
 struct Site {
   const Block* block = nullptr;
@@ -98,6 +101,14 @@ std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
   }
   // MMIO handlers may look at the state.
   set_rip(frame().rip_base + block.start_offset() + point.guest_offset);
+  const std::uint8_t* begin = block.host + point.access_begin;
+  // A full cache has no room for the store's stub: it starts afresh, and with it the instruction.
+  if (write && !cache_.has_room(kStubRoom) && !store_stubs_.contains(begin)) {
+    state().rflags = translator::materialize_flags(frame());
+    make_room();
+    go_on();
+    return nullptr;
+  }
   guest::Status status;
   std::uint8_t* at = frame().bounce + linear % 64;
   if (write) status = mmu_.probe(a, bytes, mmu_.data_access(AccessKind::kWrite));
@@ -114,8 +125,8 @@ std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
     const unsigned end = point.guest_offset + point.guest_length;
     frame().store_next_rip = end < block.guest_bytes ? frame().rip_base + block.start_offset() + end
                                                      : translator::kNoRip;
-    const auto known = store_stubs_.find(*slot);
-    *slot = known != store_stubs_.end() ? known->second : store_stub(block, point, *slot);
+    const auto known = store_stubs_.find(begin);
+    *slot = known != store_stubs_.end() ? known->second : store_stub(block, point, begin);
   }
   translator::load_simd(frame(), simd_mask_);
   sync_view();

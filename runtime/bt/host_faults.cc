@@ -101,9 +101,12 @@ bool BtVcpu::on_host_fault(int trap_number, void* context) {
       {REG_RBP, 5},  {REG_RSI, 6},  {REG_RDI, 7}, {REG_R8, 8},  {REG_R9, 9},
       {REG_R12, 12}, {REG_R13, 13}, {REG_R14, 14}};
   for (const auto& [host, guest] : kMap) f.state.gpr[guest] = static_cast<std::uint64_t>(g[host]);
-  f.state.rflags = (f.state.rflags & ~(guest::flags::kArithmetic | guest::flags::kDf)) |
-                   (static_cast<std::uint64_t>(g[REG_EFL]) & guest::flags::kArithmetic) |
-                   (f.direction ? guest::flags::kDf : 0);
+  if (point->flags_saved)
+    f.state.rflags = translator::materialize_flags(f);
+  else
+    f.state.rflags = (f.state.rflags & ~(guest::flags::kArithmetic | guest::flags::kDf)) |
+                     (static_cast<std::uint64_t>(g[REG_EFL]) & guest::flags::kArithmetic) |
+                     (f.direction ? guest::flags::kDf : 0);
   f.state.rip = wrap_rip(f.rip_base + block->start_offset() + point->guest_offset);
   f.pending_vector = static_cast<std::uint32_t>(vector);
   f.leave = translator::Leave::kHostFault;
