@@ -3,12 +3,24 @@
 
 namespace ringshift::translator {
 
+namespace {
+
+// C++ must not meet the guest's rounding, unmasked exceptions or full x87 stack: a rehash of a
+// container computes with doubles.
+void set_host_environment() {
+  const std::uint32_t mxcsr = 0x1f80;  // SDM Vol. 1 "MXCSR": after reset, all exceptions masked
+  asm volatile("fninit\n\tldmxcsr %0" : : "m"(mxcsr));
+}
+
+}  // namespace
+
 void save_simd(Frame& frame, std::uint64_t mask) {
   if (!frame.simd_loaded) return;
   asm volatile("xsave64 %0"
                : "+m"(frame.state.xsave)
                : "a"(static_cast<std::uint32_t>(mask)),
                  "d"(static_cast<std::uint32_t>(mask >> 32)));
+  set_host_environment();
   frame.simd_loaded = 0;
 }
 
