@@ -44,7 +44,8 @@ void View::operator delete(void* memory) { munmap(memory, sizeof(View)); }
 
 // Everything else is zero already, and must stay untouched.
 View::View() {
-  read[0].tag = write[0].tag = invalid_tag(0);
+  for (const std::size_t index : {std::size_t{0}, kTlbEntries - 1})
+    read[index].tag = write[index].tag = invalid_tag(index);
   jump[0].negated_rip = invalid_negated_rip(0);
 }
 

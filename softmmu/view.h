@@ -34,9 +34,10 @@ struct TlbEntry {
   std::uint64_t addend;  // host address of the page - linear address of the page
 };
 
-// A tag that no linear address of this index can match within a page.
+// A tag that no access whose address has this index can match, not even one that runs on into the
+// next page or round the end of the address space.
 constexpr std::uint64_t invalid_tag(std::size_t index) {
-  return index == 0 ? guest::kPageBytes : 0;
+  return index == 0 || index == kTlbEntries - 1 ? 2 * guest::kPageBytes : 0;
 }
 
 struct JumpEntry {

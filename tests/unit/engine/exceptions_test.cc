@@ -108,6 +108,18 @@ const FaultCase kFaults[] = {
        a.push(rax);
      },
      12},
+    {"load round the end of memory",
+     [](Assembler& a) {
+       a.mov(r8, -1);
+       a.mov(eax, ptr(r8));
+     },
+     14, kUserRead},
+    {"store round the end of memory",
+     [](Assembler& a) {
+       a.mov(r8, -1);
+       a.mov(ptr(r8), eax);
+     },
+     14, kUserWrite},
     {"load absent", [](Assembler& a) { a.mov(eax, ptr(rbp)); }, 14, kUserRead},
     {"store absent", [](Assembler& a) { a.mov(ptr(rbp), eax); }, 14, kUserWrite},
     {"store read-only", [](Assembler& a) { a.mov(ptr(rsi), eax); }, 14, kUserWrite | kPresent},
@@ -161,6 +173,18 @@ TEST_P(PreciseException, VectorErrorCodeAndRip) {
       machine.reg(Gpr::kRsp) = kStack;
     }
   }
+}
+
+// An access from the first page into the second meets a TLB that has seen neither.
+TEST_P(PreciseException, FirstPageIntoTheSecondWithAnEmptyTlb) {
+  load_long([](Assembler& a) {
+    a.mov(ebx, 0xffe);
+    a.mov(eax, ptr(rbx));
+    a.hlt();
+  });
+  machine.store<std::uint32_t>(0xffe, 0x12345678);
+  ASSERT_TRUE(halted_itself(machine.run()));
+  EXPECT_EQ(result(), 0x12345678u);
 }
 
 // x87 reports at the next waiting instruction.
