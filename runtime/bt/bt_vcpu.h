@@ -59,6 +59,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool deliver_pending_interrupt();
   void finish_instruction();        // traps that follow the instruction that just ended
   const std::uint8_t* find_code();  // nullptr: a fault was delivered instead
+  const std::uint8_t* known_code(translator::ModeKey mode);
   codecache::Block* find_block(guest::LinearAddress linear, const softmmu::Translation& where,
                                translator::ModeKey mode);
   codecache::Block* translate(guest::LinearAddress linear, guest::PhysicalAddress physical,

@@ -138,6 +138,16 @@ std::uint64_t BtVcpu::jump_mode(ModeKey mode) const {
   return key;
 }
 
+// What translated code itself would find in the jump cache.
+const std::uint8_t* BtVcpu::known_code(ModeKey mode) {
+  const std::uint64_t rip = state().rip;
+  const softmmu::View& view = mmu_.current();
+  const softmmu::JumpEntry& entry = view.jump[softmmu::View::jump_index(rip)];
+  if (entry.negated_rip != 0 - rip || view.jump_mode != jump_mode(mode)) return nullptr;
+  frame().rip_base = entry.rip_base;
+  return reinterpret_cast<const std::uint8_t*>(entry.host_code);
+}
+
 const std::uint8_t* BtVcpu::find_code() {
   auto& s = state();
   const bool single = single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) ||
@@ -164,6 +174,8 @@ const std::uint8_t* BtVcpu::find_code() {
   if (((s.dr[7] & 0xff) || mmu_.watching()) && meet_breakpoints(linear)) return nullptr;
   // Had its effect: a fault of the instruction sets it in the image, and its success clears it.
   s.rflags &= ~flags::kRf;
+  if (!single)
+    if (const std::uint8_t* known = known_code(mode)) return known;
   const auto where = mmu_.translate_fetch(linear);
   if (!where) {
     raise(where.error());
