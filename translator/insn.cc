@@ -29,6 +29,18 @@ bool names_cache_line(ZydisMnemonic m) {
   return m == ZYDIS_MNEMONIC_CLFLUSH || m == ZYDIS_MNEMONIC_CLFLUSHOPT || m == ZYDIS_MNEMONIC_CLWB;
 }
 
+bool is_masked(const Insn& insn) {
+  switch (insn.raw.mnemonic) {
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ:
+      return true;
+    default:
+      return insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && insn.raw.raw.evex.aaa != 0;
+  }
+}
+
 void describe_operands(Insn& insn) {
   insn.reg = insn.rm = insn.vvvv = {};
   insn.rm_is_opcode_field = false;
@@ -65,6 +77,8 @@ void describe_operands(Insn& insn) {
       if (names_cache_line(insn.raw.mnemonic)) insn.memory_bytes = 1;
     }
   }
+  // A masked store keeps the bytes that its mask leaves out: the slow path must have them.
+  insn.reads_memory |= insn.writes_memory && is_masked(insn);
 }
 
 }  // namespace

@@ -5,8 +5,25 @@ namespace ringshift::differential {
 
 std::span<const char* const> fixed_cases() {
   static constexpr const char* kCases[] = {
-      // LEA with a slot register as base.
-      "64:1:4d8d5308",
+      // An access that wraps past the last address, or out of page 0, hit an empty TLB entry.
+      "64:17dec2a83e74:6648c9",
+      "64:dbfc1361d3cb:c4e1fd744004",
+      "64:1:488b0425fa0f0000",
+      "pae:1:a1fd0f0000",
+      // A store by way of the bounce buffer that faults for its alignment.
+      "64:8410e6acdcb3:9090909090,9090909090909090909090,90909090,90909090909090909090,"
+      "909090909090909090,6566440f2b35040200f0",
+      // REX.R does not extend a segment register.
+      "64:e4b78af45126:3e664c8cdf",
+      // A gather and a scatter whose first element faults.
+      "64:3aca5b669a16:c4e225930465f8180020",
+      // The permission of a port comes before the count.
+      "64:1:4831c9,f36c",
+      // VEX.W does not widen general registers in 32-bit code, and IS4 names eight registers.
+      "32:1:c4e3f9606af06c",
+      "32:1:c4e3554ac1b3",
+      // CLFLUSH of a line's last byte.
+      "32:1:0fae3dff3f0020",
   };
   return kCases;
 }

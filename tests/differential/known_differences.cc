@@ -11,46 +11,133 @@
 namespace ringshift::differential {
 namespace {
 
+using Insn = ZydisDecodedInstruction;
+using Differences = std::vector<Difference>;
+
+bool is_64bit(const Insn& i) { return i.machine_mode == ZYDIS_MACHINE_MODE_LONG_64; }
+bool is_faulting_vector(const Difference& d) {
+  return d.what == "vector" && (d.translated == "c" || d.translated == "d" || d.translated == "e" ||
+                                d.translated == "11");
+}
+bool is_vector_register(const Difference& d) {
+  return d.what[0] == 'k' || d.what.starts_with("xmm") || d.what.starts_with("ymm") ||
+         d.what.starts_with("zmm");
+}
+
+bool anything(const Differences&) { return true; }
+template <bool (*kOne)(const Difference&)>
+bool each(const Differences& all) {
+  return std::all_of(all.begin(), all.end(), kOne);
+}
+bool is_flags(const Difference& d) { return d.what == "rflags"; }
+bool is_branch_state(const Difference& d) {
+  return d.what == "rip" || d.what == "rsp" || d.what.starts_with("stack");
+}
+bool is_page_fault_first(const Difference& d) {
+  return d.what == "error code" || d.what == "cr2" || (d.what == "vector" && d.native != "3");
+}
+// #PF or #GP where the processor has none, or another #PF.
+bool fault_too_many(const Differences& all) {
+  return std::any_of(all.begin(), all.end(), is_faulting_vector) ||
+         std::all_of(all.begin(), all.end(), [](const Difference& d) { return d.what == "cr2"; });
+}
+bool missing_fault(const Differences& all) {
+  return std::any_of(all.begin(), all.end(),
+                     [](const Difference& d) { return d.what == "vector" && d.native == "e"; });
+}
+bool is_mmx_state(const Difference& d) {
+  return d.what == "cr2" || d.what == "FSW" || d.what == "FTW" || d.what.starts_with("st");
+}
+
+bool is_masked_access(const Insn& i) {
+  switch (i.mnemonic) {
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ:
+      return true;
+    default:
+      return i.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && i.raw.evex.aaa != 0 &&
+             i.raw.modrm.mod != 3;
+  }
+}
+bool is_masked_byte_store(const Insn& i) {
+  return i.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || i.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
+         i.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU;
+}
+bool is_gather(const Insn& i) {
+  return i.meta.category == ZYDIS_CATEGORY_AVX2GATHER || i.meta.category == ZYDIS_CATEGORY_GATHER ||
+         i.meta.category == ZYDIS_CATEGORY_SCATTER;
+}
+bool is_string_compare(const Insn& i) {
+  return i.meta.category == ZYDIS_CATEGORY_STRINGOP && i.cpu_flags && i.cpu_flags->modified;
+}
+bool is_repeated(const Insn& i) {
+  return i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
+}
+bool is_narrow_branch(const Insn& i) {
+  return is_64bit(i) && i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
+         (i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE);
+}
+bool is_near_branch(const Insn& i) { return i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR; }
+bool is_conditional_branch(const Insn& i) { return i.meta.category == ZYDIS_CATEGORY_COND_BR; }
+bool is_any(const Insn&) { return true; }
+bool is_prefixed_loop(const Insn& i) {
+  return (i.mnemonic == ZYDIS_MNEMONIC_LOOPE || i.mnemonic == ZYDIS_MNEMONIC_LOOPNE) &&
+         i.raw.prefix_count != 0;
+}
+bool is_extended_pause(const Insn& i) { return i.mnemonic == ZYDIS_MNEMONIC_PAUSE && i.raw.rex.B; }
+bool is_wide_element_move(const Insn& i) {
+  return !is_64bit(i) && i.raw.vex.W &&
+         (i.mnemonic == ZYDIS_MNEMONIC_VPEXTRD || i.mnemonic == ZYDIS_MNEMONIC_VPINSRD);
+}
+
 struct Known {
-  // The case differs only in these ways, and has an instruction that matches.
-  bool (*instruction)(const ZydisDecodedInstruction&);
-  bool (*difference)(const Difference&);
+  // The case has an instruction that matches, and differs only in these ways.
+  bool (*instruction)(const Insn&);
+  bool (*differences)(const Differences&);
   const char* reason;
 };
 
-// Empty lists do not need a special case.
-std::span<const Known> list() {
-  static constexpr Known kList[] = {
-      {[](const ZydisDecodedInstruction& i) {
-         return i.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 &&
-                i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
-                (i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE);
-       },
-       [](const Difference&) { return true; },
-       "near branches with 66H in 64-bit code: AMD truncates RIP to 16 bits, Intel ignores it"},
-      {[](const ZydisDecodedInstruction& i) { return i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR; },
-       [](const Difference& d) { return d.what == "rip" || d.what == "rsp" || d.what == "stack"; },
-       "a near branch to a non-canonical address faults at the target, not at the branch"},
-      {[](const ZydisDecodedInstruction& i) {
-         return i.meta.category == ZYDIS_CATEGORY_SSE || i.meta.category == ZYDIS_CATEGORY_LOGICAL_FP;
-       },
-       [](const Difference& d) {
-         return d.what == "error code" || d.what == "cr2" ||
-                (d.what == "vector" && d.native == "d" && d.translated == "e");
-       },
-       "a misaligned access to an absent page: #PF comes before #GP"},
-  };
-  return kList;
-}
+constexpr Known kList[] = {
+    {is_masked_access, fault_too_many,
+     "masked memory operands: elements that the mask leaves out fault (not suppressed yet)"},
+    {is_masked_byte_store, missing_fault,
+     "a masked byte store whose mask is zero: whether it faults is the processor's own choice"},
+    {is_masked_byte_store, each<is_mmx_state>,
+     "a masked byte store that faults: AMD reports its first byte, selected or not, and has "
+     "entered "
+     "the MMX state"},
+    {is_gather, each<is_vector_register>,
+     "how far a gather or scatter that faults got is the processor's own choice"},
+    {is_string_compare, each<is_flags>,
+     "a repeated comparison that faults: AMD leaves the flags of the last element, the manual says "
+     "those before the instruction"},
+    {is_narrow_branch, anything,
+     "near branches with 66H in 64-bit code: AMD truncates RIP to 16 bits, Intel ignores 66H"},
+    {is_near_branch, each<is_branch_state>,
+     "a near branch to a non-canonical address faults at the target, not at the branch"},
+    {is_conditional_branch, each<is_flags>,
+     "a fault at a loop's first instruction, which would overwrite the flags: they were not kept"},
+    {is_any, each<is_page_fault_first>,
+     "of two exceptions of one instruction (misaligned or pending x87, and absent page) the other "
+     "is raised"},
+    {is_repeated, each<is_flags>,
+     "a single step between two repetitions: Intel pushes RF set, AMD does not"},
+    {is_prefixed_loop, anything, "AMD takes F2H and F3H before LOOPcc for a condition"},
+    {is_extended_pause, anything, "F3 REX.B 90 is XCHG R8, RAX; decoded as PAUSE"},
+    {is_wide_element_move, anything,
+     "VPEXTRD, VPINSRD with W outside 64-bit code: AMD raises #UD for register forms"},
+};
 
 }  // namespace
 
 std::string known_reason(const Case& c, const std::vector<Difference>& differences) {
   const ZydisDecoder decoder = make_decoder(bits_of(c.mode));
-  for (const Known& k : list()) {
-    if (!std::all_of(differences.begin(), differences.end(), k.difference)) continue;
+  for (const Known& k : kList) {
+    if (!k.differences(differences)) continue;
     for (const Bytes& bytes : c.instructions) {
-      ZydisDecodedInstruction insn;
+      Insn insn;
       if (ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, nullptr, bytes.data(), bytes.size(),
                                                      &insn)) &&
           k.instruction(insn))

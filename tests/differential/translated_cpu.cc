@@ -18,8 +18,8 @@ using guest::Seg;
 using guest::SegmentRegister;
 
 // Guest-physical places. The first 64 KiB are the guest's kernel.
-constexpr std::uint64_t kGdt = 0x1000, kIdt = 0x2000, kTss = 0x3000, kHandlers = 0x4000, kLdt = 0x8000,
-                        kKernelStackTop = 0x7000, kKernelBytes = 0x10000;
+constexpr std::uint64_t kGdt = 0x1000, kIdt = 0x2000, kTss = 0x3000, kHandlers = 0x4000,
+                        kLdt = 0x8000, kKernelStackTop = 0x7000, kKernelBytes = 0x10000;
 constexpr std::uint64_t kPerMode = 0x10000;  // kGdt.. are repeated for each mode
 constexpr std::uint64_t kTables = 0x100000, kCodeAt = 0x200000, kDataAt = 0x300000,
                         kStackAt = 0x400000;

@@ -137,6 +137,7 @@ Result scatter(Core& core, const Operation& op, Shape shape) {
   const VectorIndex index(core, op, x, v.index, shape.index_bytes);
   PendingElements pending(x, v, elements, shape.element_bytes);
   const VectorBytes source = x.vector(v.reg);
+  bool any = false;
 
   for (unsigned i = 0; i < elements; ++i) {
     if (!pending.has(i)) continue;
@@ -144,10 +145,11 @@ Result scatter(Core& core, const Operation& op, Shape shape) {
         write_data(core, op.memory.segment, index.offset(i), shape.element_bytes,
                    element_at(source, i, shape.element_bytes));
     if (!stored) {
-      pending.commit();
+      if (any) pending.commit();
       return tl::unexpected(stored.error());
     }
     pending.done(i);
+    any = true;
   }
   pending.commit();
   return Next::kContinue;

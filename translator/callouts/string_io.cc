@@ -64,7 +64,8 @@ Result input_string(Core& core, const Operation& original) {
   const Operation op = at_most_doubleword(original);
   StringRun run(core, op);
   const auto port = static_cast<std::uint16_t>(core.state.reg(Gpr::kRdx));
-  if (run.working()) RS_CHECK(check_port_access(core, port, run.element()));
+  // HW: also when the count is 0 (tests/differential).
+  RS_CHECK(check_port_access(core, port, run.element()));
   while (run.working()) {
     std::uint64_t n = run.left();
     RS_ASSIGN(to, run.resolve(Seg::kEs, Gpr::kRdi, n, true));
@@ -85,7 +86,8 @@ Result output_string(Core& core, const Operation& original) {
   const Operation op = at_most_doubleword(original);
   StringRun run(core, op);
   const auto port = static_cast<std::uint16_t>(core.state.reg(Gpr::kRdx));
-  if (run.working()) RS_CHECK(check_port_access(core, port, run.element()));
+  // HW: also when the count is 0 (tests/differential).
+  RS_CHECK(check_port_access(core, port, run.element()));
   while (run.working()) {
     std::uint64_t n = run.left();
     RS_ASSIGN(from, run.resolve(op.memory.segment, Gpr::kRsi, n, false));
