@@ -29,7 +29,9 @@ bool names_cache_line(ZydisMnemonic m) {
   return m == ZYDIS_MNEMONIC_CLFLUSH || m == ZYDIS_MNEMONIC_CLFLUSHOPT || m == ZYDIS_MNEMONIC_CLWB;
 }
 
-bool is_masked(const Insn& insn) {
+// Stores that may leave bytes as they are: those that the mask leaves out; for x87, all of them
+// when an unmasked exception becomes pending.
+bool may_keep_bytes(const Insn& insn) {
   switch (insn.raw.mnemonic) {
     case ZYDIS_MNEMONIC_VMASKMOVPS:
     case ZYDIS_MNEMONIC_VMASKMOVPD:
@@ -37,7 +39,9 @@ bool is_masked(const Insn& insn) {
     case ZYDIS_MNEMONIC_VPMASKMOVQ:
       return true;
     default:
-      return insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && insn.raw.raw.evex.aaa != 0;
+      return insn.raw.meta.isa_set == ZYDIS_ISA_SET_X87 ||
+             insn.raw.meta.isa_set == ZYDIS_ISA_SET_SSE3X87 ||
+             (insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && insn.raw.raw.evex.aaa != 0);
   }
 }
 
@@ -77,8 +81,8 @@ void describe_operands(Insn& insn) {
       if (names_cache_line(insn.raw.mnemonic)) insn.memory_bytes = 1;
     }
   }
-  // A masked store keeps the bytes that its mask leaves out: the slow path must have them.
-  insn.reads_memory |= insn.writes_memory && is_masked(insn);
+  // The slow path must have the bytes that such a store keeps.
+  insn.reads_memory |= insn.writes_memory && may_keep_bytes(insn);
 }
 
 }  // namespace

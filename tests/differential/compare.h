@@ -13,9 +13,9 @@ struct Difference {
   std::string what, native, translated;
 };
 
-// Flags that the manual leaves undefined at the end of a sequence, if the host's values of them
-// cannot be relied on; `instructions` in the order in which they ran. On AMD processors, whose
-// undefined flags Ringshift gives, none.
+// Flags that the manual leaves undefined at the end of a sequence; all arithmetic flags when an
+// instruction reads an undefined one. compare() masks them on processors other than AMD's, whose
+// undefined flags Ringshift gives.
 std::uint64_t undefined_flags(const Case& c);
 
 // Both outcomes must have been normalized.

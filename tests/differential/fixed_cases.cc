@@ -22,6 +22,8 @@ std::span<const char* const> fixed_cases() {
       // VEX.W does not widen general registers in 32-bit code, and IS4 names eight registers.
       "32:1:c4e3f9606af06c",
       "32:1:c4e3554ac1b3",
+      // The most negative bit offset.
+      "64:1dd68ac10117:67490fbb913c00cc0d",
       // CLFLUSH of a line's last byte.
       "32:1:0fae3dff3f0020",
   };

@@ -10,6 +10,7 @@
 namespace ringshift::differential {
 
 // The reason when everything that differs is known; empty: it is a bug.
-std::string known_reason(const Case& c, const std::vector<Difference>& differences);
+std::string known_reason(const Case& c, const std::vector<Difference>& differences,
+                         const Outcome& native);
 
 }  // namespace ringshift::differential

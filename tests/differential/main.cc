@@ -6,6 +6,7 @@
 // A difference is printed with a case that `--one CASE` runs again. Options: see --help.
 #include <fmt/core.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,15 +26,13 @@ struct Progress {
   char now[8192] = {};
 };
 
-constexpr unsigned kSecondsForOneCase = 5;
-
 int run_worker(const Settings& settings, const std::string& one, std::uint64_t max_failures,
                Progress& progress) {
-  alarm(4 * kSecondsForOneCase);
+  const itimerval every_second = {{1, 0}, {1, 0}};
   Session session(settings);
+  setitimer(ITIMER_REAL, &every_second, nullptr);
   if (settings.verbose) fmt::print("{}\n", session.catalogue_text());
   auto check = [&](const Case& c) {
-    alarm(kSecondsForOneCase);
     const std::string text = c.text();
     std::snprintf(progress.now, sizeof progress.now, "%s", text.c_str());
     const std::string difference = session.check(c);
@@ -52,11 +51,12 @@ int run_worker(const Settings& settings, const std::string& one, std::uint64_t m
     for (const char* text : fixed_cases())
       if (const auto c = Case::parse(text); c && bits_of(c->mode) == settings.bits) check(*c);
   const std::uint64_t end = settings.first + settings.count;
+  const std::uint64_t known = progress.known, faults = progress.faults;  // of earlier workers
   while (progress.next < end && progress.failed < max_failures) {
     const Case c = session.draw(progress.next++);
     check(c);
-    progress.faults = session.faults();
-    progress.known = session.known();
+    progress.faults = faults + session.faults();
+    progress.known = known + session.known();
   }
   return 0;
 }

@@ -23,7 +23,8 @@ class NativeCpu {
   NativeCpu(const NativeCpu&) = delete;
   NativeCpu& operator=(const NativeCpu&) = delete;
 
-  // What the process exits with when SIGALRM finds the test itself running: an endless sequence.
+  // SIGALRM is to come once a second. What the process exits with when it finds the test itself
+  // running twice: an endless sequence.
   static constexpr int kEndless = 77;
 
   void run(Mode mode, const Registers& initial, const Memory& memory, const Bytes& code,
@@ -42,6 +43,7 @@ class NativeCpu {
   std::uint64_t host_fs_ = 0, host_gs_ = 0;
   enum class Phase { kIdle, kEntering, kRunning } phase_ = Phase::kIdle;
   Mode mode_ = Mode::k64;
+  unsigned ticks_ = 0;  // of SIGALRM since run()
   const Registers* initial_ = nullptr;
   Outcome* outcome_ = nullptr;
   struct Saved;

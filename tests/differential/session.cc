@@ -86,7 +86,7 @@ Session::Verdict Session::compare_once(TranslatedCpu& cpu, const Case& c) {
 std::string Session::check(const Case& c) {
   const Verdict v = compare_once(translated_, c);
   if (!v.differs) return {};
-  if (v.error.empty() && !known_reason(c, v.differences).empty()) {
+  if (v.error.empty() && !known_reason(c, v.differences, native_outcome_).empty()) {
     ++known_;
     return {};
   }
@@ -94,7 +94,8 @@ std::string Session::check(const Case& c) {
   // What hides behind other instructions may be known by itself.
   const Case reduced = reduce(c);
   const Verdict least = compare_once(translated_, reduced);
-  if (least.differs && least.error.empty() && !known_reason(reduced, least.differences).empty()) {
+  if (least.differs && least.error.empty() &&
+      !known_reason(reduced, least.differences, native_outcome_).empty()) {
     ++known_;
     return {};
   }

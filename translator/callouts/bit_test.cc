@@ -1,6 +1,8 @@
 // translator/callouts/bit_test.cc - bit strings in memory. SDM Vol. 1 "Bit String Addressing".
 #include "translator/callouts/bit_test.h"
 
+#include <bit>
+
 namespace ringshift::translator {
 namespace {
 
@@ -11,10 +13,14 @@ Action action_of(const Operation& op) { return static_cast<Action>((op.opcode >>
 
 std::uint64_t apply(Action action, std::uint64_t value, std::uint64_t mask) {
   switch (action) {
-    case Action::kSet: return value | mask;
-    case Action::kReset: return value & ~mask;
-    case Action::kComplement: return value ^ mask;
-    case Action::kTest: break;
+    case Action::kSet:
+      return value | mask;
+    case Action::kReset:
+      return value & ~mask;
+    case Action::kComplement:
+      return value ^ mask;
+    case Action::kTest:
+      break;
   }
   return value;
 }
@@ -33,10 +39,9 @@ std::uint64_t truncate(std::uint64_t offset, unsigned bytes) {
 Result bit_test(Core& core, const Operation& op) {
   const unsigned bytes = op.operand_bytes, bits = 8 * bytes;
   const std::int64_t index = sign_extend(read_gpr(core, op.reg, bytes), bytes);
-  const std::int64_t element = (index >= 0 ? index : index - (bits - 1)) / static_cast<int>(bits);
-  const std::uint64_t offset =
-      truncate(effective_offset(core, op) + static_cast<std::uint64_t>(element * bytes),
-               op.address_bytes);
+  const std::int64_t element = index >> std::countr_zero(bits);  // rounds down
+  const std::uint64_t offset = truncate(
+      effective_offset(core, op) + static_cast<std::uint64_t>(element * bytes), op.address_bytes);
   const unsigned bit = static_cast<unsigned>(index) & (bits - 1);
   const std::uint64_t mask = std::uint64_t{1} << bit;
   const Action action = action_of(op);
