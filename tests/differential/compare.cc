@@ -93,9 +93,10 @@ void normalize(Mode mode, Outcome& o) {
   if (o.vector != 14) o.cr2 = 0;
 }
 
-std::uint64_t undefined_flags(const Case& c) {
+UndefinedFlags undefined_flags(const Case& c) {
+  constexpr std::uint64_t kArithmetic = 0x8d5;
   const ZydisDecoder decoder = make_decoder(bits_of(c.mode));
-  std::uint64_t undefined = 0;
+  UndefinedFlags found;
   for (const Bytes& bytes : c.instructions) {
     ZydisDecodedInstruction insn;
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
@@ -103,11 +104,11 @@ std::uint64_t undefined_flags(const Case& c) {
             ZydisDecoderDecodeFull(&decoder, bytes.data(), bytes.size(), &insn, operands)) ||
         !insn.cpu_flags)
       continue;
-    // What reads an undefined flag may leave anything.
-    if (insn.cpu_flags->tested & undefined) return 0x8d5;
-    undefined |= insn.cpu_flags->undefined;
+    found.read |= (insn.cpu_flags->tested & found.at_end) != 0;
+    found.at_end |= insn.cpu_flags->undefined & kArithmetic;
   }
-  return undefined & 0x8d5;
+  if (found.read) found.at_end = kArithmetic;
+  return found;
 }
 
 std::vector<Difference> compare(const Case& c, const Outcome& a, const Outcome& b) {
@@ -117,7 +118,8 @@ std::vector<Difference> compare(const Case& c, const Outcome& a, const Outcome& 
   d.number("cr2", a.cr2, b.cr2);
   for (unsigned i = 0; i < 16; ++i) d.number(kNames[i], a.registers.gpr[i], b.registers.gpr[i]);
   d.number("rip", a.registers.rip, b.registers.rip);
-  const std::uint64_t flags = __builtin_cpu_is("amd") ? ~std::uint64_t{0} : ~undefined_flags(c);
+  const std::uint64_t flags =
+      __builtin_cpu_is("amd") ? ~std::uint64_t{0} : ~undefined_flags(c).at_end;
   d.number("rflags", a.registers.rflags & flags, b.registers.rflags & flags);
   d.number("fs base", a.registers.fs_base, b.registers.fs_base);
   d.number("gs base", a.registers.gs_base, b.registers.gs_base);

@@ -13,10 +13,13 @@ struct Difference {
   std::string what, native, translated;
 };
 
-// Flags that the manual leaves undefined at the end of a sequence; all arithmetic flags when an
-// instruction reads an undefined one. compare() masks them on processors other than AMD's, whose
-// undefined flags Ringshift gives.
-std::uint64_t undefined_flags(const Case& c);
+// Flags that the manual leaves undefined, of those that the sequence does not write later.
+// compare() masks them on processors other than AMD's, whose undefined flags Ringshift gives.
+struct UndefinedFlags {
+  std::uint64_t at_end = 0;
+  bool read = false;  // by some instruction, whose result may be anything
+};
+UndefinedFlags undefined_flags(const Case& c);
 
 // Both outcomes must have been normalized.
 std::vector<Difference> compare(const Case& c, const Outcome& native, const Outcome& translated);

@@ -242,6 +242,8 @@ bool Generator::acceptable(Random& r, const Drawn& d) const {
   const bool branch = d.insn.meta.category == ZYDIS_CATEGORY_UNCOND_BR ||
                       d.insn.meta.category == ZYDIS_CATEGORY_CALL ||
                       d.insn.meta.category == ZYDIS_CATEGORY_COND_BR;
+  // AMD truncates RIP, Intel does not.
+  if (branch && bits_ == 64 && (d.insn.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)) return false;
   if (branch && !is_relative_branch(d.insn)) return r.chance(3);
   if (branch && d.insn.operand_width == 16) return r.chance(10);
   if (is_near_return(d.insn)) return called_ || r.chance(10);
@@ -297,6 +299,7 @@ void Generator::append(Case& c, const Drawn& d) {
 
 // MOV register, address; JMP or CALL register: to the instruction that follows, or the one after.
 bool Generator::append_jump_through_register(Case& c, Random& r) {
+  jumps_ = true;  // a loop around it would move its target
   const unsigned reg = static_cast<unsigned>(r.below(bits_ == 64 ? 16 : 8));
   if (reg == 4) return false;
   Bytes move, jump;
@@ -367,7 +370,7 @@ void Generator::begin(Case& c, Random& r, std::uint64_t seed) {
   fs_base_ = start.fs_base;
   gs_base_ = start.gs_base;
   rip_ = start.rip;
-  called_ = false;
+  called_ = jumps_ = false;
   branches_.clear();
 }
 
@@ -383,7 +386,7 @@ Case Generator::draw(std::uint64_t seed) {
     }
     if (auto d = draw_instruction(r, *draw_form(r))) append(c, *d);
   }
-  if (branches_.empty() && r.chance(8))
+  if (branches_.empty() && !jumps_ && r.chance(8))
     wrap_in_loop(c, r);
   else
     resolve_branches(c, r);

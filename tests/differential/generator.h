@@ -59,7 +59,7 @@ class Generator {
   std::uint64_t rip_ = 0;  // of the next instruction
   bool called_ = false;
   std::vector<Branch> branches_;
-  bool loops_ = false;  // no instruction so far that a loop may not hold
+  bool jumps_ = false;
 };
 
 }  // namespace ringshift::differential

@@ -12,7 +12,6 @@ namespace ringshift::differential {
 namespace {
 
 constexpr unsigned kBreakpoint = 3;
-constexpr std::uint64_t kArithmetic = 0x8d5;
 
 using Insn = ZydisDecodedInstruction;
 using Differences = std::vector<Difference>;
@@ -50,6 +49,20 @@ bool missing_fault(const Differences& all) {
     return d.what == "vector" && (d.native == "d" || d.native == "e");
   });
 }
+bool missing_alignment_check(const Differences& all) {
+  return std::any_of(all.begin(), all.end(),
+                     [](const Difference& d) { return d.what == "vector" && d.native == "11"; });
+}
+bool extra_alignment_check(const Differences& all) {
+  return std::any_of(all.begin(), all.end(), [](const Difference& d) {
+    return d.what == "vector" && d.translated == "11";
+  });
+}
+bool limit_at_end(const Differences& all) {
+  return std::any_of(all.begin(), all.end(), [](const Difference& d) {
+    return d.what == "vector" && (d.translated == "d") != (d.native == "d");
+  });
+}
 bool is_mmx_state(const Difference& d) {
   return d.what == "cr2" || d.what == "FSW" || d.what == "FTW" || d.what.starts_with("st");
 }
@@ -76,6 +89,21 @@ bool is_gather(const Insn& i) {
 }
 bool is_string_compare(const Insn& i) {
   return i.meta.category == ZYDIS_CATEGORY_STRINGOP && i.cpu_flags && i.cpu_flags->modified;
+}
+bool is_wide_or_frame(const Insn& i) {
+  return i.mnemonic == ZYDIS_MNEMONIC_ENTER || i.meta.isa_set == ZYDIS_ISA_SET_X87;
+}
+bool is_vector(const Insn& i) { return i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY; }
+bool is_extended_gpr(const Insn& i) {
+  return is_64bit(i) && i.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && i.raw.modrm.mod == 3 &&
+         i.raw.evex.X == 0;
+}
+bool is_segmented(const Insn& i) {
+  return !is_64bit(i) &&
+         (i.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS));
+}
+bool is_x87_image(const Insn& i) {
+  return i.mnemonic == ZYDIS_MNEMONIC_FRSTOR || i.mnemonic == ZYDIS_MNEMONIC_FLDENV;
 }
 bool is_repeated(const Insn& i) {
   return i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
@@ -129,6 +157,14 @@ constexpr Known kList[] = {
     {is_repeated, each<is_memory>,
      "a repeated move between two linear addresses of the same bytes: its unit is the processor's "
      "own choice"},
+    {is_wide_or_frame, missing_alignment_check,
+     "alignment checks of ten-byte operands and of ENTER's reads: not made"},
+    {is_vector, extra_alignment_check, "alignment checks of VEX and EVEX operands: AMD makes none"},
+    {is_extended_gpr, each<is_vector_register>,
+     "EVEX.X beside a general register: ignored by the manual, AMD reads a stale value"},
+    {is_segmented, limit_at_end, "FS and GS of 4 GiB: an operand that wraps past the last offset"},
+    {is_x87_image, each<is_mmx_state>,
+     "an x87 image that faults midway: AMD has loaded a part of it"},
     {is_prefixed_loop, anything, "AMD takes F2H and F3H before LOOPcc for a condition"},
     {is_extended_pause, anything, "F3 REX.B 90 is XCHG R8, RAX; decoded as PAUSE"},
     {is_wide_element_move, anything,
@@ -142,14 +178,13 @@ std::string known_reason(const Case& c, const std::vector<Difference>& differenc
   if (native.vector != kBreakpoint && each<is_flags>(differences))
     return "a fault early in a loop's first block, where the flags would be overwritten before any "
            "use: the look for interrupt requests took them";
-  const std::uint64_t undefined = undefined_flags(c);
+  const UndefinedFlags undefined = undefined_flags(c);
   const auto in_undefined = [&](const Difference& d) {
     return d.what == "rflags" &&
            ((std::stoull(d.native, nullptr, 16) ^ std::stoull(d.translated, nullptr, 16)) &
-            ~undefined) == 0;
+            ~undefined.at_end) == 0;
   };
-  if (std::any_of(differences.begin(), differences.end(), in_undefined) &&
-      (differences.size() == 1 || undefined == kArithmetic))
+  if (undefined.read || std::all_of(differences.begin(), differences.end(), in_undefined))
     return "undefined flags that the instruction left alone, in a loop's first block: the look for "
            "interrupt requests took them";
   const ZydisDecoder decoder = make_decoder(bits_of(c.mode));
