@@ -39,8 +39,7 @@ bool may_keep_bytes(const Insn& insn) {
     case ZYDIS_MNEMONIC_VPMASKMOVQ:
       return true;
     default:
-      return insn.raw.meta.isa_set == ZYDIS_ISA_SET_X87 ||
-             insn.raw.meta.isa_set == ZYDIS_ISA_SET_SSE3X87 ||
+      return insn.raw.meta.category == ZYDIS_CATEGORY_X87_ALU ||
              (insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && insn.raw.raw.evex.aaa != 0);
   }
 }

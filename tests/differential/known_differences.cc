@@ -91,7 +91,8 @@ bool is_string_compare(const Insn& i) {
   return i.meta.category == ZYDIS_CATEGORY_STRINGOP && i.cpu_flags && i.cpu_flags->modified;
 }
 bool is_wide_or_frame(const Insn& i) {
-  return i.mnemonic == ZYDIS_MNEMONIC_ENTER || i.meta.isa_set == ZYDIS_ISA_SET_X87;
+  return is_masked_byte_store(i) || i.mnemonic == ZYDIS_MNEMONIC_ENTER ||
+         i.meta.isa_set == ZYDIS_ISA_SET_X87;
 }
 bool is_vector(const Insn& i) { return i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY; }
 bool is_extended_gpr(const Insn& i) {
@@ -158,7 +159,7 @@ constexpr Known kList[] = {
      "a repeated move between two linear addresses of the same bytes: its unit is the processor's "
      "own choice"},
     {is_wide_or_frame, missing_alignment_check,
-     "alignment checks of ten-byte operands and of ENTER's reads: not made"},
+     "alignment checks of ten-byte operands, masked byte stores and ENTER's reads: not made"},
     {is_vector, extra_alignment_check, "alignment checks of VEX and EVEX operands: AMD makes none"},
     {is_extended_gpr, each<is_vector_register>,
      "EVEX.X beside a general register: ignored by the manual, AMD reads a stale value"},

@@ -38,7 +38,7 @@ int run_worker(const Settings& settings, const std::string& one, std::uint64_t m
     const std::string difference = session.check(c);
     if (difference.empty()) return;
     ++progress.failed;
-    fmt::print("DIFFERENCE {}\n", difference);
+    fmt::print("DIFFERENCE in sequence {}: {}\n", progress.next - 1, difference);
     std::fflush(stdout);
   };
   if (!one.empty()) {
@@ -82,8 +82,9 @@ int run(const Settings& settings, const std::string& one, std::uint64_t max_fail
       break;
     }
     ++progress->failed;
-    fmt::print("DIFFERENCE --one {}\n  the engine {} (signal {})\n", progress->now,
-               WTERMSIG(status) == SIGALRM ? "hangs" : "crashes", WTERMSIG(status));
+    fmt::print("DIFFERENCE in sequence {}: --one {}\n  the engine {} (signal {})\n",
+               progress->next - 1, progress->now, WTERMSIG(status) == SIGALRM ? "hangs" : "crashes",
+               WTERMSIG(status));
     if (!one.empty() || progress->failed >= max_failures) break;
   }
   const double seconds =
