@@ -97,16 +97,19 @@ UndefinedFlags undefined_flags(const Case& c) {
   constexpr std::uint64_t kArithmetic = 0x8d5;
   const ZydisDecoder decoder = make_decoder(bits_of(c.mode));
   UndefinedFlags found;
-  for (const Bytes& bytes : c.instructions) {
-    ZydisDecodedInstruction insn;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-    if (!ZYAN_SUCCESS(
-            ZydisDecoderDecodeFull(&decoder, bytes.data(), bytes.size(), &insn, operands)) ||
-        !insn.cpu_flags)
-      continue;
-    found.read |= (insn.cpu_flags->tested & found.at_end) != 0;
-    found.at_end |= insn.cpu_flags->undefined & kArithmetic;
-  }
+  bool loops = false;
+  for (unsigned pass = 0; pass < (loops ? 2u : 1u); ++pass)
+    for (const Bytes& bytes : c.instructions) {
+      ZydisDecodedInstruction insn;
+      ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+      if (!ZYAN_SUCCESS(
+              ZydisDecoderDecodeFull(&decoder, bytes.data(), bytes.size(), &insn, operands)))
+        continue;
+      loops |= insn.mnemonic == ZYDIS_MNEMONIC_LOOP;
+      if (!insn.cpu_flags) continue;
+      found.read |= (insn.cpu_flags->tested & found.at_end) != 0;
+      found.at_end |= insn.cpu_flags->undefined & kArithmetic;
+    }
   if (found.read) found.at_end = kArithmetic;
   return found;
 }

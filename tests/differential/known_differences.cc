@@ -37,7 +37,8 @@ bool is_branch_state(const Difference& d) {
   return d.what == "rip" || d.what == "rsp" || d.what.starts_with("stack");
 }
 bool is_page_fault_first(const Difference& d) {
-  return d.what == "error code" || d.what == "cr2" || (d.what == "vector" && d.native != "3");
+  return d.what == "error code" || d.what == "cr2" || is_flags(d) ||
+         (d.what == "vector" && d.native != "3");
 }
 // #PF or #GP where the processor has none, or another #PF.
 bool fault_too_many(const Differences& all) {

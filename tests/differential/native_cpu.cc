@@ -108,6 +108,7 @@ NativeCpu::NativeCpu(unsigned bits) : saved_(new Saved) {
 }
 
 NativeCpu::~NativeCpu() {
+  ::signal(SIGALRM, SIG_IGN);
   for (int s : kSignals) sigaction(s, &previous[s], nullptr);
   active = nullptr;
   delete saved_;

@@ -17,6 +17,10 @@ std::uint64_t mix(std::uint64_t seed, std::uint64_t number) {
   return Random(seed * 0x9e3779b97f4a7c15 + number).next();
 }
 
+std::string line(const Difference& d) {
+  return fmt::format("  {:<12} native {} translated {}\n", d.what, d.native, d.translated);
+}
+
 std::string contents(std::FILE* file) {
   std::string s;
   std::array<char, 4096> buffer;
@@ -99,7 +103,9 @@ std::string Session::check(const Case& c) {
     ++known_;
     return {};
   }
-  return report(c, reduced);
+  std::string text = report(c, reduced) + "  the whole sequence after the cases before it:\n";
+  for (const Difference& d : v.differences) text += line(d);
+  return text;
 }
 
 // NOPs in place of instructions, as long as it still differs: nothing moves.
@@ -135,8 +141,7 @@ std::string Session::report(const Case& original, const Case& reduced) {
   if (!v.error.empty()) s += "  engine: " + v.error + "\n";
   s += fmt::format("  native: vector {} at {:x}\n", native_outcome_.vector,
                    native_outcome_.registers.rip);
-  for (const Difference& d : v.differences)
-    s += fmt::format("  {:<12} native {} translated {}\n", d.what, d.native, d.translated);
+  for (const Difference& d : v.differences) s += line(d);
   if (settings_.verbose) s += contents(listing);
   std::fclose(listing);
   return s;
