@@ -249,6 +249,11 @@ std::optional<GuestFault> enablement_fault(const Insn& insn, ModeKey mode,
   if (insn.raw.opcode_map == ZYDIS_OPCODE_MAP_0F && insn.raw.opcode == 0x0d &&
       insn.raw.raw.modrm.mod == 3 && !model.vendor_is_intel())
     return guest::invalid_opcode();
+  // HW: so are, outside 64-bit code, VPINSRD and VPEXTRD with VEX.W.
+  const bool w = insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && insn.raw.raw.vex.W;
+  if (w && !mode.is_64bit() && !model.vendor_is_intel() &&
+      (insn.mnemonic() == ZYDIS_MNEMONIC_VPINSRD || insn.mnemonic() == ZYDIS_MNEMONIC_VPEXTRD))
+    return guest::invalid_opcode();
   if (insn.mnemonic() == ZYDIS_MNEMONIC_FWAIT && mode.monitor_fpu() && mode.task_switched())
     return fault(Vector::kDeviceNotAvailable);
   return unit_fault(unit_of_mnemonic(insn.mnemonic()).value_or(row.unit), mode);

@@ -24,6 +24,8 @@ std::span<const char* const> fixed_cases() {
       "32:1:c4e3554ac1b3",
       // The most negative bit offset.
       "64:1dd68ac10117:67490fbb913c00cc0d",
+      // VPINSRD with W outside 64-bit code.
+      "32:f0623f3d3e98:c4e3e122d639",
       // CLFLUSH of a line's last byte.
       "32:1:0fae3dff3f0020",
   };
