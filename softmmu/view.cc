@@ -46,7 +46,8 @@ void View::operator delete(void* memory) { munmap(memory, sizeof(View)); }
 View::View() {
   for (const std::size_t index : {std::size_t{0}, kTlbEntries - 1})
     read[index].tag = write[index].tag = invalid_tag(index);
-  jump[0].negated_rip = invalid_negated_rip(0);
+  for (std::size_t way = 0; way < kJumpWays; ++way)
+    jump[way].negated_rip = invalid_negated_rip(way);
 }
 
 template <std::size_t kBits>
@@ -115,7 +116,8 @@ void View::flush_side_page(Table& table, Side& side, LinearAddress page) {
 // --- Filling
 // --------------------------------------------------------------------------------------
 
-void View::PageSets::add_page(const Mapping& mapping) {
+template <std::size_t kCodeBits>
+void View::PageSets<kCodeBits>::add_page(const Mapping& mapping) {
   if (mapping.page_bytes == guest::kPageBytes) return;
   if (mapping.page_bytes > std::uint64_t{1} << k4MShift)
     huge.add(mapping.page.value >> k1GShift);
@@ -123,11 +125,13 @@ void View::PageSets::add_page(const Mapping& mapping) {
     large.add(mapping.page.value >> k4MShift);
 }
 
-bool View::PageSets::may_hold_large_page(LinearAddress page) const {
+template <std::size_t kCodeBits>
+bool View::PageSets<kCodeBits>::may_hold_large_page(LinearAddress page) const {
   return large.may_hold(page.value >> k4MShift) || huge.may_hold(page.value >> k1GShift);
 }
 
-void View::PageSets::clear() {
+template <std::size_t kCodeBits>
+void View::PageSets<kCodeBits>::clear() {
   code.clear();
   large.clear();
   huge.clear();
@@ -136,7 +140,7 @@ void View::PageSets::clear() {
 void View::fill(LinearAddress page, std::uint8_t* host_page, PhysicalAddress physical_page,
                 bool writable, bool global, std::uint64_t page_bytes) {
   const Mapping mapping{{page_of(page.value)}, physical_page, page_bytes, global};
-  sets(mapping).add_page(mapping);
+  mapping.global ? global_.add_page(mapping) : local_.add_page(mapping);
   const TlbEntry& reader = read[tlb_index(mapping.page)];
   if (!writable) {
     put(read, read_side_, mapping, host_page);
@@ -156,9 +160,20 @@ void View::fill(LinearAddress page, std::uint8_t* host_page, PhysicalAddress phy
 
 void View::fill_jump(std::uint64_t rip, std::uint64_t host_code, std::uint64_t rip_base,
                      bool global) {
-  const std::size_t index = jump_index(rip);
-  if (jump[index].host_code == 0)
-    used_jumps_[used_jump_count_++] = static_cast<std::uint16_t>(index);
+  static_assert(kJumpWays == 2);
+  const std::size_t first = jump_index(rip);
+  std::size_t index = first;
+  const auto use = [this](std::size_t slot) {
+    if (jump[slot].host_code == 0)
+      used_jumps_[used_jump_count_++] = static_cast<std::uint16_t>(slot);
+  };
+  if (jump[first + 1].negated_rip == 0 - rip) {
+    index = first + 1;
+  } else if (jump[first].negated_rip != 0 - rip && jump[first].host_code != 0) {
+    use(first + 1);
+    jump[first + 1] = jump[first];  // the newest comes first, the oldest goes
+  }
+  use(index);
   jump[index] = {0 - rip, host_code, rip_base, global ? std::uint64_t{1} : 0};
 }
 
@@ -166,8 +181,9 @@ void View::fill_fetch(const Mapping& mapping) {
   const std::uint64_t page = page_of(mapping.page.value);
   fetches_[fetch_index({page})] = {page | 1, pack(mapping)};
   fetches_used_ = true;
-  sets(mapping).add_page(mapping);
-  sets(mapping).code.add(guest::page_number(page));
+  const std::uint64_t number = guest::page_number(page);
+  mapping.global ? global_.add_page(mapping) : local_.add_page(mapping);
+  mapping.global ? global_.code.add(number) : local_.code.add(number);
 }
 
 // --- Dropping
@@ -241,12 +257,31 @@ void View::flush_page(LinearAddress a) {
   flush_side_page(write, write_side_, page);
   if (Fetch& fetch = fetches_[fetch_index(page)]; fetch.tag == (page.value | 1)) fetch.tag = 0;
   const std::uint64_t number = guest::page_number(page.value);
-  if (local_.code.may_hold(number) || global_.code.may_hold(number)) flush_jumps();
+  if (local_.code.may_hold(number) || global_.code.may_hold(number)) drop_jumps_of(page);
+}
+
+// The filters may be wrong, and a kernel that invalidates one page often must not lose all its
+// jumps for that. A block may begin in the page before and end here.
+void View::drop_jumps_of(LinearAddress page) {
+  constexpr std::uint64_t kLongestInstruction = 15;
+  if (!jumps_are_linear) return flush_jumps();
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < used_jump_count_; ++i) {
+    const std::uint16_t index = used_jumps_[i];
+    const std::uint64_t rip = 0 - jump[index].negated_rip;
+    if (rip - page.value + kLongestInstruction < guest::kPageBytes + kLongestInstruction)
+      jump[index] = {invalid_negated_rip(index), 0, 0, 0};
+    else
+      used_jumps_[kept++] = index;
+  }
+  used_jump_count_ = kept;
 }
 
 void View::drop_jump(std::uint64_t page_offset, std::uint64_t host_code) {
-  for (std::size_t i = page_offset; i < kJumpEntries; i += guest::kPageBytes)
-    if (jump[i].host_code == host_code) jump[i].negated_rip = invalid_negated_rip(i);
+  constexpr std::size_t kStep = (guest::kPageBytes >> kJumpShift) * kJumpWays;
+  for (std::size_t first = jump_index(page_offset); first < kJumpEntries; first += kStep)
+    for (std::size_t i = first; i < first + kJumpWays; ++i)
+      if (jump[i].host_code == host_code) jump[i].negated_rip = invalid_negated_rip(i);
 }
 
 void View::drop_writable(PhysicalAddress physical_page) {

@@ -3,7 +3,8 @@
 //
 // Translated code reaches the current view through the host GS base, with these layouts:
 //   hit test    index = (linear >> 12) % kTlbEntries
-//               x = linear XOR tag[index]; x <= 4096 - size  -> host address = linear + addend[index]
+//               x = linear XOR tag[index]; x <= 4096 - size  -> host address = linear +
+//               addend[index]
 //   so one compare covers both the tag and an access that straddles two pages.
 // An entry never grants more than its table says: `read` and `write` are separate tables, and MMIO,
 // watched (translated or shadowed) pages and clean pages are absent from `write`.
@@ -26,11 +27,15 @@
 namespace ringshift::softmmu {
 
 inline constexpr std::size_t kTlbEntries = 4096;
+// The jump cache is two-way: functions begin at round addresses, and kernels have thousands of hot
+// ones. A set is a cache line of its own; its number is made of address bits 2 and up.
 inline constexpr std::size_t kJumpEntries = 8192;
+inline constexpr std::size_t kJumpWays = 2, kJumpSets = kJumpEntries / kJumpWays;
+inline constexpr unsigned kJumpShift = 2;
 inline constexpr std::size_t kFetchEntries = 256;
 
 struct TlbEntry {
-  std::uint64_t tag;        // linear address of the page; see invalid_tag
+  std::uint64_t tag;     // linear address of the page; see invalid_tag
   std::uint64_t addend;  // host address of the page - linear address of the page
 };
 
@@ -47,8 +52,8 @@ struct JumpEntry {
   std::uint64_t is_global;  // the code page is a global mapping
 };
 
-// What no RIP of this index negates to.
-constexpr std::uint64_t invalid_negated_rip(std::size_t index) { return index == 0 ? 1 : 0; }
+// What no RIP of this entry's set negates to.
+constexpr std::uint64_t invalid_negated_rip(std::size_t index) { return index < kJumpWays ? 1 : 0; }
 
 // What a cached page remembers beside the TLB entry.
 struct Mapping {
@@ -66,12 +71,24 @@ class alignas(4096) View {
 
   std::array<TlbEntry, kTlbEntries> read;
   std::array<TlbEntry, kTlbEntries> write;
-  std::array<JumpEntry, kJumpEntries> jump;
+  alignas(64) std::array<JumpEntry, kJumpEntries> jump;
   // The mode that the jump cache was filled in; the engine flushes it when another one begins.
   std::uint64_t jump_mode = 0;
+  // RIPs are linear addresses in that mode: CS has no base.
+  bool jumps_are_linear = false;
 
   static std::size_t tlb_index(guest::LinearAddress a) { return (a.value >> 12) % kTlbEntries; }
-  static std::size_t jump_index(std::uint64_t rip) { return rip % kJumpEntries; }
+  // The first entry of the set that `rip` belongs to.
+  static std::size_t jump_index(std::uint64_t rip) {
+    return (rip >> kJumpShift) % kJumpSets * kJumpWays;
+  }
+  // The entry of `rip`, or nullptr.
+  const JumpEntry* find_jump(std::uint64_t rip) const {
+    const JumpEntry* set = &jump[jump_index(rip)];
+    for (std::size_t way = 0; way < kJumpWays; ++way)
+      if (set[way].negated_rip == 0 - rip) return &set[way];
+    return nullptr;
+  }
 
   // `physical_page` is remembered so that drop_writable() finds every alias of a frame, and
   // `page_bytes` so that INVLPG drops all of a large page.
@@ -87,7 +104,7 @@ class alignas(4096) View {
   void flush_page(guest::LinearAddress page);  // INVLPG: entries of the page, and its jump entries
   // The code at `host_code`, for a RIP with this page offset, may no longer be entered.
   void drop_jump(std::uint64_t page_offset, std::uint64_t host_code);
-  void flush_jumps();                          // code cache changes, mode changes
+  void flush_jumps();                                        // code cache changes, mode changes
   void drop_writable(guest::PhysicalAddress physical_page);  // the frame became watched
 
   // Host address of a cached page, or nullptr.
@@ -128,11 +145,13 @@ class alignas(4096) View {
     std::array<std::uint64_t, kBits / 64> words_;
   };
 
-  // What was cached since the last flush that dropped it; INVLPG asks here first.
+  // What was cached since the last flush that dropped it; INVLPG asks here first. Global pages are
+  // a kernel's: there are many, and they stay.
+  template <std::size_t kCodeBits>
   struct PageSets {
-    Filter<4096> code;   // pages that fill_fetch() saw
-    Filter<1024> large;  // 4 MiB pieces of the linear space with a part of a 2 or 4 MiB page
-    Filter<64> huge;     // 1 GiB pieces with a part of a 1 GiB page
+    Filter<kCodeBits> code;  // pages that fill_fetch() saw
+    Filter<1024> large;      // 4 MiB pieces of the linear space with a part of a 2 or 4 MiB page
+    Filter<64> huge;         // 1 GiB pieces with a part of a 1 GiB page
     void add_page(const Mapping& mapping);
     bool may_hold_large_page(guest::LinearAddress page) const;
     void clear();
@@ -175,14 +194,15 @@ class alignas(4096) View {
   static std::string check_side(const Table& table, const Side& side, const char* name);
   void flush_fetches(bool keep_global);
   void flush_large_page(guest::LinearAddress page);
-  PageSets& sets(const Mapping& mapping) { return mapping.global ? global_ : local_; }
+  void drop_jumps_of(guest::LinearAddress page);
 
   Side read_side_, write_side_;
   std::array<std::uint16_t, kJumpEntries> used_jumps_;
   std::size_t used_jump_count_;
   std::array<Fetch, kFetchEntries> fetches_;
   bool fetches_used_;
-  PageSets local_, global_;
+  PageSets<4096> local_;
+  PageSets<32768> global_;
   Filter<4096> writable_frames_;
 };
 

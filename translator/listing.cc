@@ -4,6 +4,8 @@
 #include <Zydis/Zydis.h>
 #include <fmt/core.h>
 
+#include "translator/instruction_table.h"
+
 namespace ringshift::translator {
 namespace {
 
@@ -36,6 +38,16 @@ void list_code(std::FILE* file, unsigned code_bytes, std::uint64_t address,
     fmt::print(file, "  {:016x}: {:<30} {}\n", address + at, hex, insn.text);
     at += insn.info.length;
   }
+}
+
+std::string_view row_name(std::size_t row) {
+  // Forms that share a mnemonic, in the order of FormRow.
+  static constexpr std::string_view kForms[] = {"mov to cr",   "mov from cr", "mov to dr",
+                                                "mov from dr", "call far",    "jmp far",
+                                                "ret far",     "mov to seg",  "mov from seg"};
+  if (row < std::size(kForms)) return kForms[row];
+  const ZydisMnemonic mnemonic = instruction_table()[row].mnemonic;
+  return mnemonic == ZYDIS_MNEMONIC_INVALID ? "undefined" : ZydisMnemonicGetString(mnemonic);
 }
 
 }  // namespace ringshift::translator

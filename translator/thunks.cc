@@ -286,32 +286,34 @@ class Emitter {
     go_on(kCallDepth);
   }
 
-  static r::Mem jump_entry(std::size_t field) {
-    return view_field(offsetof(softmmu::View, jump) + field, 2);
+  static r::Mem jump_entry(unsigned way, std::size_t field) {
+    static_assert(sizeof(softmmu::JumpEntry) * softmmu::kJumpWays == 64);
+    return view_field(offsetof(softmmu::View, jump) + way * sizeof(softmmu::JumpEntry) + field, 3);
   }
 
   void emit_indirect_exit() {
-    Label miss = a_.newLabel(), found = a_.newLabel(), hit = a_.newLabel();
+    Label miss = a_.newLabel();
+    std::array<Label, softmmu::kJumpWays> found;
+    for (Label& label : found) label = a_.newLabel();
     a_.bind(indirect_exit_);
     if (!use_bmi2_) save_flags_in_rax_slot(0);
     a_.mov(r::r10, r::rcx);
-    emit_jump_index();
-    a_.mov(r::rcx, jump_entry(offsetof(softmmu::JumpEntry, negated_rip)));
-    a_.lea(r::rcx, r::ptr(r::rcx, r::r11));
-    a_.jecxz(r::rcx, found);
+    for (unsigned way = 0; way < softmmu::kJumpWays; ++way) {
+      emit_jump_index();
+      a_.mov(r::rcx, jump_entry(way, offsetof(softmmu::JumpEntry, negated_rip)));
+      a_.lea(r::rcx, r::ptr(r::rcx, r::r11));
+      a_.jecxz(r::rcx, found[way]);
+    }
     a_.jmp(miss);
-    a_.bind(found);
-    a_.mov(r::ecx, slot(slot::attention, 0, 4));
-    a_.jecxz(r::rcx, hit);
-    a_.jmp(miss);
-    a_.bind(hit);
-    emit_jump_index();
-    a_.mov(r::r11, jump_entry(offsetof(softmmu::JumpEntry, rip_base)));
-    a_.mov(slot(slot::rip_base, 0), r::r11);
-    a_.mov(r::r11, jump_entry(offsetof(softmmu::JumpEntry, host_code)));
-    if (!use_bmi2_) restore_flags_from_rax_slot(0);
-    a_.mov(r::rcx, r::r10);
-    a_.jmp(r::r11);
+    for (unsigned way = 0; way < softmmu::kJumpWays; ++way) {
+      Label hit = a_.newLabel();
+      a_.bind(found[way]);
+      a_.mov(r::ecx, slot(slot::attention, 0, 4));
+      a_.jecxz(r::rcx, hit);
+      a_.jmp(miss);
+      a_.bind(hit);
+      emit_jump_hit(way);
+    }
     a_.bind(miss);
     if (!use_bmi2_) restore_flags_from_rax_slot(0);
     a_.mov(r::rcx, r::r10);
@@ -323,16 +325,25 @@ class Emitter {
     go_on(0);
   }
 
-  // RCX = entry index * 8, which a scale of 4 turns into the entry's offset.
+  void emit_jump_hit(unsigned way) {
+    emit_jump_index();
+    a_.mov(r::r11, jump_entry(way, offsetof(softmmu::JumpEntry, rip_base)));
+    a_.mov(slot(slot::rip_base, 0), r::r11);
+    a_.mov(r::r11, jump_entry(way, offsetof(softmmu::JumpEntry, host_code)));
+    if (!use_bmi2_) restore_flags_from_rax_slot(0);
+    a_.mov(r::rcx, r::r10);
+    a_.jmp(r::r11);
+  }
+
+  // RCX = number of the set * 8, which a scale of 8 turns into the set's offset.
   void emit_jump_index() {
-    static_assert(sizeof(softmmu::JumpEntry) == 32);
     if (use_bmi2_) {
       a_.pext(r::rcx, r::r11, slot(slot::jump_mask, 0));
       a_.lea(r::rcx, r::ptr(0, r::rcx, 3));
     } else {
       a_.mov(r::rcx, r::r11);
-      a_.and_(r::ecx, softmmu::kJumpEntries - 1);
-      a_.shl(r::ecx, 3);
+      a_.shl(r::rcx, 3 - softmmu::kJumpShift);
+      a_.and_(r::ecx, (softmmu::kJumpSets - 1) << 3);
     }
   }
 

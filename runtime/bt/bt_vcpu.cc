@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "runtime/bt/host_faults.h"
+#include "translator/instruction_table.h"
 #include "translator/translator.h"
 
 namespace ringshift::runtime {
@@ -56,11 +57,12 @@ BtVcpu::BtVcpu(guest::PhysicalMemory& memory, const guest::CpuModel& model,
       cache_(*arena_, memory, *this),
       thunks_(translator::emit_thunks(*arena_, make_hooks(), __builtin_cpu_supports("bmi2"))),
       translator_(std::make_unique<translator::Translator>(*arena_, thunks_, model)),
-      simd_mask_(host_xcr0() & kGuestSimd) {
+      simd_mask_(host_xcr0() & kGuestSimd),
+      row_counts_(translator::instruction_table().size()) {
   arena_->seal();
   Frame& f = frame();
   f.owner = this;
-  f.jump_mask = softmmu::kJumpEntries - 1;
+  f.jump_mask = (softmmu::kJumpSets - 1) << softmmu::kJumpShift;
   f.index_mask = (softmmu::kTlbEntries - 1) << guest::kPageShift;
   f.page_mask = ~guest::kPageOffsetMask;
   guest::reset(f.state);

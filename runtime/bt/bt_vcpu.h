@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "codecache/cache.h"
 #include "runtime/bt/bt_accelerator.h"
@@ -67,6 +68,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool second_page_agrees(const codecache::Block& block, guest::LinearAddress linear);
   void make_room();
   void log_block(guest::LinearAddress linear);
+  std::string frequent_rows() const;
   void log_fault(const guest::GuestFault& fault);
   void log_interrupt(std::uint8_t vector);
   void raise(const guest::GuestFault& fault);
@@ -136,6 +138,8 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool running_ = false;
   unsigned single_budget_ = 0;  // instructions of an undone group that are left to run singly
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
+  std::uint64_t indirect_misses_ = 0, direct_exits_ = 0, block_searches_ = 0;
+  std::vector<std::uint64_t> row_counts_;  // call-outs by row of the instruction table
 };
 
 }  // namespace ringshift::runtime

@@ -142,16 +142,16 @@ std::uint64_t BtVcpu::jump_mode(ModeKey mode) const {
 const std::uint8_t* BtVcpu::known_code(ModeKey mode) {
   const std::uint64_t rip = state().rip;
   const softmmu::View& view = mmu_.current();
-  const softmmu::JumpEntry& entry = view.jump[softmmu::View::jump_index(rip)];
-  if (entry.negated_rip != 0 - rip || view.jump_mode != jump_mode(mode)) return nullptr;
-  frame().rip_base = entry.rip_base;
-  return reinterpret_cast<const std::uint8_t*>(entry.host_code);
+  const softmmu::JumpEntry* entry = view.find_jump(rip);
+  if (!entry || view.jump_mode != jump_mode(mode)) return nullptr;
+  frame().rip_base = entry->rip_base;
+  return reinterpret_cast<const std::uint8_t*>(entry->host_code);
 }
 
 const std::uint8_t* BtVcpu::find_code() {
   auto& s = state();
-  const bool single = single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) ||
-                      (s.dr[7] & 0xff);
+  const bool single =
+      single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) || (s.dr[7] & 0xff);
   if (single_budget_ > 0) --single_budget_;
   const ModeKey mode = ModeKey::of(s, single);
   const auto& cs = s.segment(Seg::kCs);
@@ -176,6 +176,7 @@ const std::uint8_t* BtVcpu::find_code() {
   s.rflags &= ~flags::kRf;
   if (!single)
     if (const std::uint8_t* known = known_code(mode)) return known;
+  ++block_searches_;
   const auto where = mmu_.translate_fetch(linear);
   if (!where) {
     raise(where.error());
@@ -193,6 +194,7 @@ const std::uint8_t* BtVcpu::find_code() {
     if (const std::uint64_t key = jump_mode(mode); view.jump_mode != key) {
       view.flush_jumps();
       view.jump_mode = key;
+      view.jumps_are_linear = mode.is_64bit() || cs.base == 0;
     }
     view.fill_jump(s.rip, reinterpret_cast<std::uint64_t>(block->host), frame().rip_base,
                    where->global);

@@ -183,6 +183,7 @@ bool BtVcpu::call_out(const Operation& op) {
   Frame& f = frame();
   auto& s = f.state;
   ++call_outs_;
+  ++row_counts_[op.row];
   code_changed_ = false;
   s.rflags = translator::materialize_flags(f);
   set_rip(f.rip_base + op.page_offset);
@@ -216,6 +217,7 @@ bool BtVcpu::call_out(const Operation& op) {
 
 void BtVcpu::direct_exit(const std::uint8_t* return_address) {
   Frame& f = frame();
+  ++direct_exits_;
   // The call may be the block's last instruction: its return address lies behind the block.
   Block* from = cache_.find_host(return_address - 1);
   const auto stub = static_cast<std::uint32_t>(return_address - from->host) - 5;
@@ -251,8 +253,9 @@ translator::Hooks BtVcpu::make_hooks() {
   translator::Hooks h;
   h.slow_access = [](Frame* f, std::uint64_t linear, std::uint64_t kind,
                      const std::uint8_t** slot) { return of(f).slow_access(linear, kind, slot); };
-  h.group_miss = [](Frame* f, std::uint64_t linear, std::uint64_t kind,
-                    const std::uint8_t** slot) { return of(f).group_miss(linear, kind, slot); };
+  h.group_miss = [](Frame* f, std::uint64_t linear, std::uint64_t kind, const std::uint8_t** slot) {
+    return of(f).group_miss(linear, kind, slot);
+  };
   h.commit_store = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t*) {
     return std::uint64_t{of(f).commit_store()};
   };
@@ -264,6 +267,7 @@ translator::Hooks BtVcpu::make_hooks() {
   };
   h.indirect_exit = [](Frame* f, std::uint64_t rip) {
     BtVcpu& vcpu = of(f);
+    ++vcpu.indirect_misses_;
     f->state.rflags = translator::materialize_flags(*f);
     f->state.rip = rip;
     vcpu.go_on();

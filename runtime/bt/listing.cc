@@ -3,6 +3,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "runtime/bt/bt_vcpu.h"
 #include "translator/translator.h"
 
@@ -50,17 +53,39 @@ std::string BtVcpu::statistics() const {
   const double expansion =
       c.guest_bytes ? static_cast<double>(c.host_bytes) / static_cast<double>(c.guest_bytes) : 0;
   return fmt::format(
-      "blocks translated      {}\nguest instructions     {}\nguest bytes            {}\n"
-      "host bytes             {}\nexpansion              {:.2f}\nlinks                  {}\n"
-      "blocks invalidated     {}\nwrites to code pages   {}\ncache flushes          {}\n"
-      "dispatches             {}\ncall-outs              {}\nexceptions             {}\n"
-      "interrupts             {}\nTLB read misses        {}\nTLB write misses       {}\n"
-      "slow reads             {}\nslow writes            {}\npage walks             {}\n"
-      "TLB flushes            {}\npage flushes           {}\nview switches          {}\n",
-      c.blocks, c.instructions, c.guest_bytes, c.host_bytes, expansion, c.links,
-      c.invalidated_blocks, c.watched_writes, c.flushes, dispatches_, call_outs_, faults_,
-      interrupts_, m.read_misses, m.write_misses, m.slow_reads, m.slow_writes, m.walks,
-      m.full_flushes, m.page_flushes, m.view_switches);
+             "blocks translated      {}\nguest instructions     {}\nguest bytes            {}\n"
+             "host bytes             {}\nexpansion              {:.2f}\nlinks                  {}\n"
+             "blocks invalidated     {}\nwrites to code pages   {}\ncache flushes          {}\n"
+             "dispatches             {}\ncall-outs              {}\nexceptions             {}\n"
+             "interrupts             {}\nTLB read misses        {}\nTLB write misses       {}\n"
+             "slow reads             {}\nslow writes            {}\npage walks             {}\n"
+             "TLB flushes            {}\npage flushes           {}\nview switches          {}\n",
+             c.blocks, c.instructions, c.guest_bytes, c.host_bytes, expansion, c.links,
+             c.invalidated_blocks, c.watched_writes, c.flushes, dispatches_, call_outs_, faults_,
+             interrupts_, m.read_misses, m.write_misses, m.slow_reads, m.slow_writes, m.walks,
+             m.full_flushes, m.page_flushes, m.view_switches) +
+         fmt::format(
+             "indirect misses        {}\nunlinked exits         {}\nblock searches         {}\n",
+             indirect_misses_, direct_exits_, block_searches_) +
+         frequent_rows();
+}
+
+// The call-outs that were made most, by instruction.
+std::string BtVcpu::frequent_rows() const {
+  constexpr std::size_t kShown = 16;
+  std::vector<std::size_t> rows(row_counts_.size());
+  std::iota(rows.begin(), rows.end(), std::size_t{0});
+  std::stable_sort(rows.begin(), rows.end(), [this](std::size_t a, std::size_t b) {
+    return row_counts_[a] > row_counts_[b];
+  });
+  rows.resize(std::min(rows.size(), kShown));
+  std::string text;
+  for (const std::size_t row : rows) {
+    if (row_counts_[row] == 0) break;
+    const auto name = translator::row_name(row);
+    text += fmt::format("call-outs {:<12} {}\n", name, row_counts_[row]);
+  }
+  return text;
 }
 
 }  // namespace ringshift::runtime

@@ -29,8 +29,8 @@ class ViewTest : public ::testing::Test {
     view_->fill_jump(linear, 0xc0de, linear & ~std::uint64_t{4095}, global);
   }
   bool has_jump(std::uint64_t rip) const {
-    const JumpEntry& entry = view_->jump[View::jump_index(rip)];
-    return entry.negated_rip + rip == 0 && entry.host_code != 0;
+    const JumpEntry* entry = view_->find_jump(rip);
+    return entry && entry->host_code != 0;
   }
   void TearDown() override { EXPECT_EQ(view_->check_structure(), ""); }
 
@@ -44,7 +44,7 @@ TEST_F(ViewTest, ANewViewMatchesNothing) {
       ASSERT_FALSE(hits(view_->write, high | i << 12, 1));
     }
   for (std::uint64_t rip : {std::uint64_t{0}, std::uint64_t{8192}, ~std::uint64_t{0}})
-    ASSERT_NE(view_->jump[View::jump_index(rip)].negated_rip + rip, 0u);
+    ASSERT_EQ(view_->find_jump(rip), nullptr);
 }
 
 TEST_F(ViewTest, ReadFillIsNotWritable) {
@@ -185,6 +185,37 @@ TEST_F(ViewTest, JumpsOfARipZero) {
   view_->flush_jumps();
   EXPECT_FALSE(has_jump(0));
   EXPECT_NE(view_->jump[0].negated_rip, 0u);
+}
+
+TEST_F(ViewTest, TwoRipsOfOneSetStayAndTheThirdTakesTheOldest) {
+  constexpr std::uint64_t kApart = kJumpSets << kJumpShift;
+  ASSERT_EQ(View::jump_index(0x1000), View::jump_index(0x1000 + 2 * kApart));
+  fill_code(0x1000);
+  fill_code(0x1000 + kApart);
+  EXPECT_TRUE(has_jump(0x1000));
+  EXPECT_TRUE(has_jump(0x1000 + kApart));
+  fill_code(0x1000 + 2 * kApart);
+  EXPECT_FALSE(has_jump(0x1000));
+  EXPECT_TRUE(has_jump(0x1000 + kApart));
+  EXPECT_TRUE(has_jump(0x1000 + 2 * kApart));
+  view_->drop_jump(0, 0xc0de);
+  EXPECT_FALSE(has_jump(0x1000 + kApart));
+  EXPECT_FALSE(has_jump(0x1000 + 2 * kApart));
+}
+
+// Where RIPs are linear, the jumps of other pages survive, but for what may run on into the page.
+TEST_F(ViewTest, InvalidatingAPageOfCodeKeepsTheJumpsOfOthers) {
+  for (const bool linear : {true, false}) {
+    view_->jumps_are_linear = linear;
+    for (const std::uint64_t rip : {0x1000, 0x1ff0, 0x1ff1, 0x2000, 0x2fff, 0x3000}) fill_code(rip);
+    view_->flush_page({0x2123});
+    EXPECT_EQ(has_jump(0x1000), linear);
+    EXPECT_EQ(has_jump(0x1ff0), linear);
+    EXPECT_FALSE(has_jump(0x1ff1));
+    EXPECT_FALSE(has_jump(0x2000));
+    EXPECT_FALSE(has_jump(0x2fff));
+    EXPECT_EQ(has_jump(0x3000), linear);
+  }
 }
 
 TEST_F(ViewTest, EverySlotCanBeUsedAndFlushedAgainAndAgain) {
