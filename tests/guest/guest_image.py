@@ -41,18 +41,18 @@ class Cpio:
         self._parts = []
         self._inode = 0
 
-    def add(self, name, mode, data=b"", device=(0, 0)):
+    def add(self, name, mode, data=b"", device=(0, 0), mtime=0):
         self._inode += 1
         encoded = name.encode() + b"\0"
-        fields = [self._inode, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(encoded), 0]
+        fields = [self._inode, mode, 0, 0, 1, mtime, len(data), 0, 0, *device, len(encoded), 0]
         header = b"070701" + b"".join(b"%08x" % f for f in fields) + encoded
         self._parts += [_padded(header), _padded(data)]
 
     def folder(self, name):
         self.add(name, stat.S_IFDIR | 0o755)
 
-    def file(self, name, data, mode=0o755):
-        self.add(name, stat.S_IFREG | mode, data)
+    def file(self, name, data, mode=0o755, mtime=0):
+        self.add(name, stat.S_IFREG | mode, data, mtime=mtime)
 
     def symlink(self, name, target):
         self.add(name, stat.S_IFLNK | 0o777, target.encode())
