@@ -140,7 +140,10 @@ std::uint32_t PciHost::Ports::port_read(std::uint16_t port, unsigned size) {
   if (window && window->contains(std::uint64_t{port} + size - 1))
     return window->ports->port_read(static_cast<std::uint16_t>(port - window->base), size) &
            static_cast<std::uint32_t>(all_ones(size));
-  if (size == 1) return 0xff;
+  if (size == 1) {
+    if (host_.unclaimed_port_) host_.unclaimed_port_({port, 1, false, 0});
+    return 0xff;
+  }
   std::uint32_t value = 0;
   for (unsigned i = 0; i < size; ++i)
     value |= port_read(static_cast<std::uint16_t>(port + i), 1) << (8 * i);
@@ -153,7 +156,10 @@ void PciHost::Ports::port_write(std::uint16_t port, unsigned size, std::uint32_t
     window->ports->port_write(static_cast<std::uint16_t>(port - window->base), size, value);
     return;
   }
-  if (size == 1) return;
+  if (size == 1) {
+    if (host_.unclaimed_port_) host_.unclaimed_port_({port, 1, true, value});
+    return;
+  }
   for (unsigned i = 0; i < size; ++i)
     port_write(static_cast<std::uint16_t>(port + i), 1, (value >> (8 * i)) & 0xff);
 }
@@ -163,7 +169,10 @@ std::uint64_t PciHost::Memory::mmio_read(std::uint64_t offset, unsigned size) {
   const auto window = host_.find_memory(address);
   if (window && window->contains(address + size - 1))
     return window->memory->mmio_read(address - window->base, size) & all_ones(size);
-  if (size == 1) return 0xff;
+  if (size == 1) {
+    if (host_.unclaimed_memory_) host_.unclaimed_memory_({address, 1, false, 0});
+    return 0xff;
+  }
   std::uint64_t value = 0;
   for (unsigned i = 0; i < size; ++i) value |= mmio_read(offset + i, 1) << (8 * i);
   return value;
@@ -176,7 +185,10 @@ void PciHost::Memory::mmio_write(std::uint64_t offset, unsigned size, std::uint6
     window->memory->mmio_write(address - window->base, size, value);
     return;
   }
-  if (size == 1) return;
+  if (size == 1) {
+    if (host_.unclaimed_memory_) host_.unclaimed_memory_({address, 1, true, value});
+    return;
+  }
   for (unsigned i = 0; i < size; ++i) mmio_write(offset + i, 1, (value >> (8 * i)) & 0xff);
 }
 

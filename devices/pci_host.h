@@ -10,6 +10,7 @@
 #include <functional>
 #include <vector>
 
+#include "devices/bus.h"
 #include "devices/byte_ports.h"
 #include "devices/pci_device.h"
 #include "devices/power_control.h"
@@ -45,6 +46,12 @@ class PciHost {
   PortHandler& config_ports() { return config_ports_; }  // CF8H, 8 bytes
   PortHandler& ports() { return ports_; }                // 0, 64 KiB: ports nobody else claims
   MmioHandler& memory() { return memory_; }              // [kHoleBase, kHoleEnd)
+
+  // Told of accesses to ports() and memory() that no window holds, with their full addresses.
+  void set_unclaimed_hooks(UnclaimedHook ports, UnclaimedHook memory) {
+    unclaimed_port_ = std::move(ports);
+    unclaimed_memory_ = std::move(memory);
+  }
 
   // The bridge and every attached function.
   void reset();
@@ -91,6 +98,7 @@ class PciHost {
   std::uint32_t config_address_ = 0;
   std::uint8_t reset_control_ = 0;
   Bridge bridge_;
+  UnclaimedHook unclaimed_port_, unclaimed_memory_;
   FunctionPorts config_ports_;
   Ports ports_;
   Memory memory_;

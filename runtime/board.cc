@@ -1,6 +1,8 @@
 // runtime/board.cc - the pc board's wiring. Who answers a port: claim_fixed_ports() below.
 #include "runtime/board.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <ctime>
 
@@ -96,9 +98,28 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
   rtc_.set_cpu_count(1);
   fill_fw_cfg(config);
   claim_gaps();
+  if (config.guest_errors) log_unclaimed(config.guest_errors);
 }
 
 Board::~Board() = default;
+
+// Reads give all ones and writes are lost; who looks for a missing device wants to know.
+void Board::log_unclaimed(std::FILE* file) {
+  const auto log = [file](const char* where, std::uint64_t base) -> devices::UnclaimedHook {
+    return [=](const devices::UnclaimedAccess& access) {
+      const auto address = base + access.address;
+      if (access.is_write) {
+        fmt::print(file, "guest error: write of {:#x} to {} {:#x}, which nobody answers\n",
+                   access.value, where, address);
+      } else {
+        fmt::print(file, "guest error: read of {} {:#x}, which nobody answers\n", where, address);
+      }
+    };
+  };
+  ports_.set_unclaimed_hook(log("port", 0));
+  chipset_.set_unclaimed_hook(log("memory", kChipsetWindow));
+  pci_.set_unclaimed_hooks(log("port", 0), log("memory", 0));
+}
 
 devices::LocalApicConfig Board::local_apic_config(const MachineConfig& config) {
   return {.x2apic = config.model.has(guest::feature::kX2apic),

@@ -105,6 +105,7 @@ class Board {
   void add_test_devices(const MachineConfig& config);
   void claim_fixed_ports();
   void fill_fw_cfg(const MachineConfig& config);
+  void log_unclaimed(std::FILE* file);
   void move_local_apic(std::uint64_t base_msr);
   devices::LocalApicConfig local_apic_config(const MachineConfig& config);
   devices::HpetOutputs hpet_outputs();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,7 +35,7 @@ struct MachineConfig {
   RtcBase rtc_base = RtcBase::kUtc;
 
   bool no_reboot = false, no_shutdown = false, start_paused = false;
-  bool log_guest_errors = false;
+  std::FILE* guest_errors = nullptr;  // where -d guest_errors writes; not owned
 };
 
 }  // namespace ringshift::runtime

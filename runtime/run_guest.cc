@@ -100,8 +100,9 @@ BtOptions translator_options(const RunOptions& options, std::FILE* log) {
   if (const auto bytes = options.translator.cache_bytes) result.cache_bytes = *bytes;
   if (const auto count = options.translator.block_instructions)
     result.max_block_instructions = static_cast<unsigned>(std::min<std::uint64_t>(*count, 1024));
-  result.chain = options.translator.chain.value_or(true);
   const auto& log_options = options.log;
+  // What is to be logged has to pass the dispatcher.
+  result.chain = options.translator.chain.value_or(true) && !log_options.exec;
   result.log = {.in_asm = log_options.in_asm,
                 .out_asm = log_options.out_asm,
                 .interrupts = log_options.interrupts,
@@ -152,6 +153,8 @@ tl::expected<int, std::string> run_guest(const RunOptions& options) {
   if (auto opened = log.open(options.log); !opened) return tl::unexpected(opened.error());
   if (auto loaded = load_guest(options, config); !loaded) return tl::unexpected(loaded.error());
   if (auto loaded = load_fw_cfg(options, config); !loaded) return tl::unexpected(loaded.error());
+
+  if (options.log.guest_errors) config.guest_errors = log.get();
 
   explain_choice(options, host);
   // The keys and signals act on a machine that exists only below; none arrives before its run().

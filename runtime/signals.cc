@@ -4,6 +4,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <system_error>
@@ -11,8 +13,12 @@
 namespace ringshift::runtime {
 namespace {
 
+// Those whose default is to end the process, which would leave the terminal as it is.
+constexpr std::array kTerminating{SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,   SIGUSR1,
+                                  SIGUSR2, SIGALRM, SIGXCPU, SIGVTALRM, SIGPROF};
+
 bool terminates(int signal) {
-  return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
+  return std::ranges::find(kTerminating, signal) != kTerminating.end();
 }
 
 }  // namespace
@@ -20,12 +26,15 @@ bool terminates(int signal) {
 SignalSource::SignalSource(Actions actions) : actions_(std::move(actions)) {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT}) {
+  const auto take = [&](int signal) {
     struct sigaction old {};
     ::sigaction(signal, nullptr, &old);
     // What nohup or a shell's background job ignores stays ignored.
     if (old.sa_handler != SIG_IGN) sigaddset(&set, signal);
-  }
+  };
+  for (const int signal : kTerminating) take(signal);
+  take(SIGTSTP);
+  take(SIGCONT);
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   // A reader that went away is seen by the write that fails.
   ::signal(SIGPIPE, SIG_IGN);

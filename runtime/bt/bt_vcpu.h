@@ -71,6 +71,8 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   std::string frequent_rows() const;
   void log_fault(const guest::GuestFault& fault);
   void log_interrupt(std::uint8_t vector);
+  void log_exec(guest::LinearAddress linear, const codecache::Block& block);
+  void log_miss(guest::LinearAddress linear, unsigned bytes, bool write);
   void raise(const guest::GuestFault& fault);
   void raise_debug(std::uint64_t dr6_bits);
   bool meet_breakpoints(guest::LinearAddress linear);

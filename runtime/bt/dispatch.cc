@@ -174,7 +174,7 @@ const std::uint8_t* BtVcpu::find_code() {
   if (((s.dr[7] & 0xff) || mmu_.watching()) && meet_breakpoints(linear)) return nullptr;
   // Had its effect: a fault of the instruction sets it in the image, and its success clears it.
   s.rflags &= ~flags::kRf;
-  if (!single)
+  if (!single && !options_.log.exec)
     if (const std::uint8_t* known = known_code(mode)) return known;
   ++block_searches_;
   const auto where = mmu_.translate_fetch(linear);
@@ -189,7 +189,7 @@ const std::uint8_t* BtVcpu::find_code() {
   if (single) {
     if (s.rflags & flags::kTf) s.pending_debug |= translator::dr6::kBs;
     s.interrupt_shadow = s.debug_shadow = false;
-  } else {
+  } else if (!options_.log.exec) {
     softmmu::View& view = mmu_.current();
     if (const std::uint64_t key = jump_mode(mode); view.jump_mode != key) {
       view.flush_jumps();
@@ -199,6 +199,7 @@ const std::uint8_t* BtVcpu::find_code() {
     view.fill_jump(s.rip, reinterpret_cast<std::uint64_t>(block->host), frame().rip_base,
                    where->global);
   }
+  if (options_.log.exec) log_exec(linear, *block);
   return block->host;
 }
 

@@ -81,6 +81,7 @@ std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
   const auto bytes = static_cast<unsigned>(kind & 0xff);
   const bool write = kind & translator::kWriteAccess;
   const LinearAddress a{linear};
+  if (options_.log.mmu) log_miss(a, bytes, write);
   const bool canonical = guest::is_canonical(linear) && guest::is_canonical(linear + bytes - 1);
   guest::Checked<std::uint8_t*> direct = nullptr;
   if (canonical) {

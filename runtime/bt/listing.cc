@@ -47,6 +47,23 @@ void BtVcpu::log_interrupt(std::uint8_t vector) {
              s.segment(guest::Seg::kCs).selector, s.rip, s.cpl);
 }
 
+void BtVcpu::log_exec(guest::LinearAddress linear, const codecache::Block& block) {
+  if (!options_.log.file) return;
+  spill_simd();
+  fmt::print(options_.log.file, "exec {:x} physical {:x} mode {:x} instructions {}\n", linear.value,
+             block.key.physical, block.key.mode, block.instructions);
+}
+
+// Translated code runs on with what is in the registers.
+void BtVcpu::log_miss(guest::LinearAddress linear, unsigned bytes, bool write) {
+  if (!options_.log.file) return;
+  spill_simd();
+  const auto& s = state();
+  fmt::print(options_.log.file, "TLB miss: {} of {} bytes at {:x}, CR3 {:x} cpl {}\n",
+             write ? "write" : "read", bytes, linear.value, s.cr3, s.cpl);
+  translator::load_simd(frame(), simd_mask_);
+}
+
 std::string BtVcpu::statistics() const {
   const auto& c = cache_.counters();
   const auto& m = mmu_.counters();

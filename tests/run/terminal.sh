@@ -30,6 +30,7 @@ grep -q 'Ctrl-A x' "$folder/output" || {
   echo "Ctrl-A h printed no help"
   problems=$((problems + 1))
 }
+on_terminal alarm '' "timeout -k 3 -s ALRM --foreground 1 $ringshift run -S"
 on_terminal terminate '' "timeout -k 3 -s TERM --foreground 1 $ringshift run -S"
 on_terminal crash '' "timeout -k 3 -s SEGV --foreground 1 $ringshift run -S"
 [ "$problems" = 0 ]
