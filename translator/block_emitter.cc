@@ -1,6 +1,8 @@
 // translator/block_emitter.cc - block frame: head check, call-outs, cold parts, data.
 #include "translator/block_emitter.h"
 
+#include <utility>
+
 namespace ringshift::translator {
 namespace r = asmjit::x86;
 
@@ -19,6 +21,8 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   group_offset_ = -1;
   inline_look_ups_ = flags_saved_ = false;
   cold_misses_.clear();
+  cold_call_outs_.clear();
+  in_shadow_ = shadow_next_ = false;
 }
 
 r::Mem BlockEmitter::frame_slot(std::int32_t displacement, unsigned size) const {
@@ -65,12 +69,14 @@ void BlockEmitter::mark_insn_start() {
   p.host_offset = static_cast<std::uint32_t>(assembler_.offset());
   p.guest_offset = static_cast<std::uint16_t>(insn_->page_offset - block_.start_offset());
   p.flags_saved = flags_saved_;
+  p.interrupt_shadow = in_shadow_;
   p.guest_length = static_cast<std::uint8_t>(insn_->length());
   block_.fault_points.push_back(p);
 }
 
 void BlockEmitter::begin_insn(const Insn& insn) {
   insn_ = &insn;
+  in_shadow_ = std::exchange(shadow_next_, false);
   mark_insn_start();
   ++block_.instructions;
   block_.guest_bytes = static_cast<std::uint16_t>(block_.guest_bytes + insn.length());
@@ -84,13 +90,14 @@ void BlockEmitter::call_out(const Operation& op) {
 }
 
 void BlockEmitter::set_direction(bool down) {
-  assembler_.mov(frame_slot(slot::direction, 4), down ? 1 : 0);
+  assembler_.mov(frame_slot(slot::direction, 4), down ? static_cast<int>(guest::flags::kDf) : 0);
 }
 
 void BlockEmitter::fall_through(std::uint32_t next) { exit_to(next, rip_width()); }
 
 codecache::Block BlockEmitter::finish(std::span<const std::uint8_t>& code) {
   emit_cold_misses();
+  emit_cold_call_outs();
   for (const ColdJump& cold : cold_jumps_) {
     assembler_.bind(cold.entry);
     target_to_r11(cold.target, cold.width);

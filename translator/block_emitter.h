@@ -14,6 +14,7 @@
 #include "translator/insn.h"
 #include "translator/mode_key.h"
 #include "translator/operation.h"
+#include "translator/system_form.h"
 #include "translator/thunks.h"
 
 namespace ringshift::translator {
@@ -54,6 +55,7 @@ class BlockEmitter {
   void begin_insn(const Insn& insn);
   void generic(const Insn& insn);
   void call_out(const Operation& op);
+  void system(const Insn& insn, const Operation& op, SystemForm form);  // emit_system.cc
   void lea(const Insn& insn);
   void move_absolute(const Insn& insn);  // MOV with a moffs operand
   void set_direction(bool down);         // CLD, STD
@@ -97,6 +99,9 @@ class BlockEmitter {
     std::size_t point_index;
     bool group;
   };
+  struct ColdCallOut {
+    Label entry, record;
+  };
   struct Record {
     Label label;
     Operation operation;
@@ -132,6 +137,18 @@ class BlockEmitter {
   void load_gpr(const Gp& to, unsigned guest);
   void store_gpr(unsigned guest, const Gp& from);
 
+  // --- emit_system.cc ---
+  Label cold_call_out(const Operation& op);  // for the case that the emitted form does not serve
+  void emit_cold_call_outs();
+  void quick_call(const Operation& op);
+  void set_interrupt_flag(const Operation& op);
+  void push_flags(const Insn& insn);
+  void pop_flags(const Insn& insn, const Operation& op);
+  void restore_flags_from_r10(unsigned bytes);
+  void swap_gs();
+  void read_time(const Operation& op, bool with_aux);
+  void read_register(const Operation& op, std::int32_t displacement, unsigned bytes);
+
   // --- emit_control.cc ---
   void branch_target_from_operand(const Insn& insn);  // -> R11
   void exit_to(std::int64_t target, unsigned width);
@@ -165,6 +182,8 @@ class BlockEmitter {
   int group_offset_ = -1;
   bool inline_look_ups_ = false, flags_saved_ = false;
   std::vector<ColdMiss> cold_misses_;
+  std::vector<ColdCallOut> cold_call_outs_;
+  bool in_shadow_ = false, shadow_next_ = false;  // of an STI
 };
 
 }  // namespace ringshift::translator

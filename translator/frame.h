@@ -37,17 +37,23 @@ enum class Leave : std::uint32_t {
 struct alignas(64) Frame {
   guest::CpuState state;  // first: state.gpr[] is reached with 8-bit displacements
 
-  std::uint64_t rip_base = 0;                // RIP of offset 0 of the page that is running
-  std::atomic<std::uint32_t> attention = 0;  // nonzero: leave translated code at the next check
-  std::uint32_t simd_loaded = 0;             // guest SIMD state is in the host registers
+  std::uint64_t rip_base = 0;  // RIP of offset 0 of the page that is running
+  // Together one eight-byte word that is zero while no interrupt can be due.
+  alignas(8) std::atomic<std::uint32_t> attention = 0;  // leave translated code at the next check
+  std::uint32_t interrupt_maybe = 1;                    // the board may have an interrupt for us
+  std::uint32_t simd_loaded = 0;                        // guest SIMD state is in the host registers
   std::uint64_t saved_flags = 0;  // LAHF/SETO form during call-outs: AH = SF..CF, AL = OF
   std::uint64_t jump_mask = 0;    // PEXT masks of the look-up thunks
   std::uint64_t index_mask = 0;
   std::uint64_t page_mask = 0;
-  std::uint64_t host_rsp = 0;   // of run(), while translated code runs
-  void* owner = nullptr;        // the vCPU, for the hooks
-  std::uint64_t temp = 0;       // a value that must survive a look-up
-  std::uint32_t direction = 0;  // EFLAGS.DF while flags are dissolved
+  std::uint64_t host_rsp = 0;  // of run(), while translated code runs
+  void* owner = nullptr;       // the vCPU, for the hooks
+  std::uint64_t temp = 0;      // a value that must survive a look-up
+  // While flags are dissolved: EFLAGS.DF and IF in place, and the rest but the arithmetic ones.
+  std::uint32_t direction = 0;
+  std::uint32_t interrupt_flag = 0;
+  std::uint64_t other_flags = 0;
+  std::uint64_t arithmetic_mask = guest::flags::kArithmetic;  // for PEXT
   // A store on its slow path: where the bounce buffer's bytes go when the store has been made.
   std::uint64_t store_host = 0;  // where in the bounce buffer
   std::uint64_t store_linear = 0;
@@ -72,6 +78,9 @@ RS_SLOT(page_mask);
 RS_SLOT(temp);
 RS_SLOT(next_code);
 RS_SLOT(direction);
+RS_SLOT(interrupt_flag);
+RS_SLOT(other_flags);
+RS_SLOT(arithmetic_mask);
 RS_SLOT(host_rsp);
 #undef RS_SLOT
 constexpr std::int32_t segment_base(guest::Seg seg) {
@@ -81,6 +90,8 @@ constexpr std::int32_t segment_base(guest::Seg seg) {
 }
 inline constexpr std::int32_t rflags = offsetof(guest::CpuState, rflags);
 inline constexpr std::int32_t rip = offsetof(guest::CpuState, rip);
+inline constexpr std::int32_t msr = offsetof(guest::CpuState, msr);
+static_assert(offsetof(Frame, interrupt_maybe) == offsetof(Frame, attention) + 4);
 }  // namespace slot
 
 // Host register numbers of the map above.

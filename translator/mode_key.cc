@@ -25,7 +25,7 @@ constexpr std::uint32_t width_code(unsigned bytes) { return bytes == 8 ? 2 : byt
 
 ModeKey ModeKey::of(const guest::CpuState& s, bool single) {
   const unsigned code = s.code_bytes();
-  std::uint32_t bits = width_code(code) | width_code(s.stack_bytes()) << 2 | s.cpl << 4;
+  std::uint32_t bits = width_code(code) | width_code(s.stack_bytes()) << 2 | s.cpl << kCplShift;
   if (s.real_or_v86()) bits |= kRealOrV86;
   if (code != 8) {
     if (has_flat_segments(s)) bits |= kFlat;

@@ -20,7 +20,7 @@ class ModeKey {
 
   unsigned code_bytes() const { return 2u << (bits_ & 3); }  // 2, 4 or 8
   unsigned stack_bytes() const { return 2u << ((bits_ >> 2) & 3); }
-  unsigned cpl() const { return (bits_ >> 4) & 3; }
+  unsigned cpl() const { return (bits_ >> kCplShift) & 3; }
   bool real_or_v86() const { return bits_ & kRealOrV86; }
   bool flat() const { return bits_ & kFlat; }       // CS, DS, ES, SS: base 0, 4 GiB
   bool fs_full() const { return bits_ & kFsFull; }  // any base, 4 GiB, writable
@@ -33,6 +33,7 @@ class ModeKey {
   bool avx512_enabled() const { return bits_ & kAvx512; }
   bool alignment_check() const { return bits_ & kAlign; }
   bool single() const { return bits_ & kSingle; }
+  static constexpr unsigned kCplShift = 4;
   bool is_64bit() const { return (bits_ & 3) == 2; }
 
  private:

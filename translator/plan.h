@@ -7,6 +7,7 @@
 #include "translator/block_emitter.h"
 #include "translator/insn.h"
 #include "translator/operation.h"
+#include "translator/system_form.h"
 
 namespace ringshift::translator {
 
@@ -30,7 +31,8 @@ enum class Kind : std::uint8_t {
 struct Planned {
   Insn insn;
   Kind kind = Kind::kGeneric;
-  Operation operation;  // kCallOut
+  Operation operation;                    // kCallOut
+  SystemForm system = SystemForm::kNone;  // kCallOut: emitted in part or in full
   bool ends_block = false;
   bool flags_dead = false;  // its look-ups may be made in the block
 

@@ -12,6 +12,9 @@ void set_host_environment() {
   asm volatile("fninit\n\tldmxcsr %0" : : "m"(mxcsr));
 }
 
+constexpr std::uint64_t kDissolved =
+    guest::flags::kArithmetic | guest::flags::kDf | guest::flags::kIf;
+
 }  // namespace
 
 void save_simd(Frame& frame, std::uint64_t mask) {
@@ -35,8 +38,7 @@ void load_simd(Frame& frame, std::uint64_t mask) {
 
 std::uint64_t materialize_flags(const Frame& frame) {
   constexpr std::uint64_t kLahfBits = guest::flags::kArithmetic & 0xff;
-  std::uint64_t flags = frame.state.rflags & ~(guest::flags::kArithmetic | guest::flags::kDf);
-  if (frame.direction) flags |= guest::flags::kDf;
+  std::uint64_t flags = (frame.state.rflags & ~kDissolved) | frame.direction | frame.interrupt_flag;
   flags |= (frame.saved_flags >> 8) & kLahfBits;
   if (frame.saved_flags & 1) flags |= guest::flags::kOf;
   return flags;
@@ -44,7 +46,9 @@ std::uint64_t materialize_flags(const Frame& frame) {
 
 void dissolve_flags(Frame& frame) {
   const std::uint64_t flags = frame.state.rflags;
-  frame.direction = (flags & guest::flags::kDf) ? 1 : 0;
+  frame.direction = static_cast<std::uint32_t>(flags & guest::flags::kDf);
+  frame.interrupt_flag = static_cast<std::uint32_t>(flags & guest::flags::kIf);
+  frame.other_flags = flags & ~kDissolved;
   frame.saved_flags =
       ((flags & 0xff) | guest::flags::kFixed1) << 8 | ((flags & guest::flags::kOf) ? 1 : 0);
 }

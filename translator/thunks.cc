@@ -53,9 +53,9 @@ class Emitter {
     code_.init(Environment::host(), reinterpret_cast<std::uint64_t>(arena.next()));
     code_.setErrorHandler(&strict_);
     code_.attach(&a_);
-    for (Label* label : {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &direct_exit_,
-                         &indirect_exit_, &attention_, &indirect_slow_, &segment_check_,
-                         &group_miss_, &inline_miss_, &inline_group_miss_})
+    for (Label* label : {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &quick_,
+                         &direct_exit_, &indirect_exit_, &attention_, &indirect_slow_,
+                         &segment_check_, &group_miss_, &inline_miss_, &inline_group_miss_})
       *label = a_.newLabel();
     for (Label& label : read_) label = a_.newLabel();
     for (Label& label : write_) label = a_.newLabel();
@@ -81,6 +81,7 @@ class Emitter {
     emit_segment_check();
     emit_resumable(commit_, hooks_.commit_store);
     emit_resumable(call_out_, hooks_.call_out);
+    emit_quick();
     emit_final(direct_exit_, hooks_.direct_exit);
     emit_final(attention_, hooks_.attention);
     emit_indirect_exit();
@@ -279,6 +280,19 @@ class Emitter {
     go_on(kCallDepth);
   }
 
+  // The call-out's own thunk finds everything as if it had been called at once.
+  void emit_quick() {
+    Label other = a_.newLabel();
+    a_.bind(quick_);
+    call_hook(hooks_.quick);
+    a_.test(r::eax, r::eax);
+    a_.jz(other);
+    go_on(kCallDepth);
+    a_.bind(other);
+    load_registers(kCallDepth);
+    a_.jmp(call_out_);
+  }
+
   template <typename Function>
   void emit_final(const Label& entry, Function hook) {
     a_.bind(entry);
@@ -368,6 +382,8 @@ class Emitter {
     t.inline_group_miss = at(inline_group_miss_);
     t.commit_store = at(commit_);
     t.call_out = at(call_out_);
+    t.quick = at(quick_);
+    t.bmi2 = use_bmi2_;
     t.direct_exit = at(direct_exit_);
     t.indirect_exit = at(indirect_exit_);
     t.attention = at(attention_);
@@ -382,8 +398,8 @@ class Emitter {
   Strict strict_;
   CodeHolder code_;
   r::Assembler a_;
-  Label enter_, leave_, slow_access_, commit_, call_out_, direct_exit_, indirect_exit_, attention_,
-      indirect_slow_, segment_check_, group_miss_, inline_miss_, inline_group_miss_;
+  Label enter_, leave_, slow_access_, commit_, call_out_, quick_, direct_exit_, indirect_exit_,
+      attention_, indirect_slow_, segment_check_, group_miss_, inline_miss_, inline_group_miss_;
   std::array<Label, kGroupSpans.size()> group_read_, group_write_;
   std::array<Label, kSizeClasses> read_, write_;
 };

@@ -33,6 +33,10 @@ struct Hooks {
   // A special instruction. Nonzero: does not resume.
   std::uint64_t (*call_out)(Frame*, const void* operation, std::uint64_t,
                             const std::uint8_t* return_address);
+  // A special instruction whose frequent case is worth a hook of its own: next_code says where to
+  // go on. Zero: nothing was done, and the call-out has to.
+  std::uint64_t (*quick)(Frame*, const void* operation, std::uint64_t,
+                         const std::uint8_t* return_address);
   // An unlinked direct exit. Never resumes.
   void (*direct_exit)(Frame*, std::uint64_t, std::uint64_t, const std::uint8_t* return_address);
   // The jump cache has no entry for `rip`. Never resumes.
@@ -62,11 +66,13 @@ struct Thunks {
   const std::uint8_t *inline_miss = nullptr, *inline_group_miss = nullptr;
   const std::uint8_t* commit_store = nullptr;
   const std::uint8_t* call_out = nullptr;       // R11 = the Operation
+  const std::uint8_t* quick = nullptr;          // the same
   const std::uint8_t* direct_exit = nullptr;    // called from an exit's stub
   const std::uint8_t* indirect_exit = nullptr;  // jumped to; R11 = RIP
   const std::uint8_t* indirect_slow = nullptr;  // the same without the jump cache
   const std::uint8_t* segment_check = nullptr;  // R11 offset, R10d packed -> R11 linear
   const std::uint8_t* attention = nullptr;      // called from a block's cold part
+  bool bmi2 = false;                            // blocks may use it too
 };
 
 // `use_bmi2`: the host has PEXT; without it flags are saved by LAHF, a little slower.

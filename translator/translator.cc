@@ -118,18 +118,21 @@ Operation operation_of(const Insn& insn, int row) {
 Translator::Translator(codecache::Arena& arena, const Thunks& thunks, const guest::CpuModel& model)
     : model_(model),
       decoder_(model.has(guest::feature::kLzcnt), model.has(guest::feature::kBmi1)),
-      emitter_(arena, thunks) {
+      emitter_(arena, thunks),
+      has_bmi2_(thunks.bmi2) {
   plan_.resize(64);
 }
 
 void Translator::plan_row(Planned& p, int row) const {
   p.kind = Kind::kCallOut;
+  p.system = SystemForm::kNone;
   p.operation = operation_of(p.insn, row);
   p.ends_block = has(instruction_table()[static_cast<std::size_t>(row)].traits, Trait::kEndsBlock);
 }
 
 void Translator::plan_fault(Planned& p, const guest::GuestFault& fault) const {
   p.kind = Kind::kCallOut;
+  p.system = SystemForm::kNone;
   p.operation = {};
   p.operation.row = static_cast<std::uint16_t>(find_row(FormRow::kRaise));
   p.operation.length = static_cast<std::uint8_t>(p.insn.length());
@@ -293,10 +296,16 @@ bool has_implied_memory(const Insn& insn) {
 }
 }  // namespace
 
+void Translator::choose_system_form(Planned& p, ModeKey mode) const {
+  p.system = system_form(p.insn, p.operation, mode, model_, has_bmi2_);
+  if (p.system != SystemForm::kNone) p.ends_block = ends_block(p.system);
+}
+
 void Translator::classify(Planned& p, ModeKey mode) const {
   p.ends_block = false;
   if (auto fault = enablement_fault(p.insn, mode, model_)) return plan_fault(p, *fault);
-  if (classify_row(p, mode) || classify_control(p, mode) || classify_special(p, mode)) return;
+  if (classify_row(p, mode)) return choose_system_form(p, mode);
+  if (classify_control(p, mode) || classify_special(p, mode)) return;
   if (has_implied_memory(p.insn) || has_vector_index(p.insn))
     return plan_fault(p, guest::invalid_opcode());
   p.kind = Kind::kGeneric;
@@ -329,6 +338,12 @@ TranslateStatus Translator::decode_block(const TranslateRequest& request) {
     ++planned_;
     at += p.insn.length();
     if (p.ends_block) break;
+  }
+  // The instruction in an STI's shadow must follow in the block, where no interrupt is taken.
+  if (Planned& last = plan_[planned_ - 1];
+      last.kind == Kind::kCallOut && last.system == SystemForm::kSti) {
+    last.system = SystemForm::kNone;
+    last.ends_block = true;
   }
   return TranslateStatus::kOk;
 }
@@ -383,6 +398,7 @@ void Translator::emit_kind(const Planned& p) {
     case Kind::kGeneric:
       return emitter_.generic(p.insn);
     case Kind::kCallOut:
+      if (p.system != SystemForm::kNone) return emitter_.system(p.insn, p.operation, p.system);
       return emitter_.call_out(p.operation);
     case Kind::kLea:
       return emitter_.lea(p.insn);

@@ -49,6 +49,7 @@ class Translator {
  private:
   TranslateStatus decode_block(const TranslateRequest& request);
   void classify(Planned& p, ModeKey mode) const;
+  void choose_system_form(Planned& p, ModeKey mode) const;
   bool classify_row(Planned& p, ModeKey mode) const;
   bool classify_special(Planned& p, ModeKey mode) const;
   bool classify_control(Planned& p, ModeKey mode) const;
@@ -63,6 +64,7 @@ class Translator {
   const guest::CpuModel& model_;
   Decoder decoder_;
   BlockEmitter emitter_;
+  bool has_bmi2_;
   std::vector<Planned> plan_;
   std::size_t planned_ = 0;
   codecache::Block block_;

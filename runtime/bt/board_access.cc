@@ -40,7 +40,7 @@ std::uint8_t BtVcpu::task_priority() {
 void BtVcpu::set_task_priority(std::uint8_t cr8) {
   spill_simd();
   board_.set_task_priority(cr8);
-  interrupt_maybe_ = true;
+  frame().interrupt_maybe = 1;
 }
 std::optional<std::uint64_t> BtVcpu::apic_msr_read(std::uint32_t index) {
   spill_simd();
@@ -48,7 +48,7 @@ std::optional<std::uint64_t> BtVcpu::apic_msr_read(std::uint32_t index) {
 }
 bool BtVcpu::apic_msr_write(std::uint32_t index, std::uint64_t value) {
   spill_simd();
-  interrupt_maybe_ = true;
+  frame().interrupt_maybe = 1;
   return board_.apic_msr_write(index, value);
 }
 std::uint32_t BtVcpu::apic_id() {
@@ -67,7 +67,7 @@ void BtVcpu::triple_fault() {
 void BtVcpu::before_mmio() {
   if (BtVcpu* vcpu = current_vcpu()) {
     vcpu->spill_simd();
-    vcpu->interrupt_maybe_ = true;
+    vcpu->frame().interrupt_maybe = 1;
   }
 }
 

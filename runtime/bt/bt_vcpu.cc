@@ -76,7 +76,7 @@ void BtVcpu::state_changed() {
   frame().simd_loaded = 0;
   translator::mode_changed(core_);
   mmu_.flush_all(false);
-  interrupt_maybe_ = true;
+  frame().interrupt_maybe = 1;
 }
 
 ExitReason BtVcpu::run() {

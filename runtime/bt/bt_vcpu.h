@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -93,6 +94,18 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   const std::uint8_t* fault_site(const std::uint8_t* rip) const;  // host_faults.cc
   bool call_out(const translator::Operation& op);
   void direct_exit(const std::uint8_t* return_address);
+
+  // --- quick_transfers.cc ---
+  bool quick(const translator::Operation& op, const std::uint8_t* return_address);
+  bool quick_system_call(const translator::Operation& op);
+  bool quick_system_return(const translator::Operation& op);
+  bool quick_interrupt_return(const translator::Operation& op);
+  bool quick_alignment_check(bool on, const std::uint8_t* return_address);
+  std::optional<std::uint64_t> table_entry(std::uint16_t selector);
+  void continue_at_privilege(unsigned cpl);
+  bool event_may_be_due() const {
+    return frame().attention.load(std::memory_order_relaxed) || frame().interrupt_maybe;
+  }
   std::uint64_t segment_check(std::uint64_t offset, std::uint64_t packed,
                               const std::uint8_t* return_address);
 
@@ -135,8 +148,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   softmmu::View* loaded_view_ = nullptr;
   std::atomic<bool> stop_requested_ = false, nmi_requested_ = false;
   ExitReason exit_ = ExitReason::kStopped;
-  bool interrupt_maybe_ = true;  // the board may have an interrupt for us
-  bool code_changed_ = false;    // blocks were removed since this was cleared
+  bool code_changed_ = false;  // blocks were removed since this was cleared
   bool running_ = false;
   unsigned single_budget_ = 0;  // instructions of an undone group that are left to run singly
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;

@@ -40,7 +40,7 @@ bool BtVcpu::deliver_pending_interrupt() {
   auto& s = state();
   const auto vector = acknowledge_interrupt();
   if (!vector) {
-    interrupt_maybe_ = interrupt_pending();
+    frame().interrupt_maybe = interrupt_pending();
     return false;
   }
   ++interrupts_;
@@ -83,7 +83,7 @@ bool BtVcpu::take_events() {
   auto& s = state();
   if (frame().attention.load(std::memory_order_relaxed)) {
     frame().attention.store(0);
-    interrupt_maybe_ = true;
+    frame().interrupt_maybe = 1;
     if (stop_requested_.exchange(false)) {
       exit_ = ExitReason::kStopped;
       frame().attention.store(1);
@@ -102,7 +102,7 @@ bool BtVcpu::take_events() {
       s.activity = guest::Activity::kRunning;
       translator::deliver_interrupt(core_, static_cast<std::uint8_t>(guest::Vector::kNmi),
                                     translator::EventKind::kExternal);
-    } else if (interrupt_maybe_ && (s.rflags & flags::kIf)) {
+    } else if (frame().interrupt_maybe && (s.rflags & flags::kIf)) {
       deliver_pending_interrupt();
     }
   }

@@ -68,6 +68,7 @@ std::uint8_t* BtVcpu::group_miss(std::uint64_t linear, std::uint64_t kind,
   set_rip(frame().rip_base + block.start_offset() + point.guest_offset);
   state().rflags = translator::materialize_flags(frame());
   single_budget_ = point.group_instructions;
+  if (point.interrupt_shadow) state().interrupt_shadow = true;
   if (++block.undone_groups >= kTooOften) {
     cache_.mark_ungrouped(block.key);
     cache_.invalidate(block);
@@ -106,6 +107,7 @@ std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
   // A full cache has no room for the store's stub: it starts afresh, and with it the instruction.
   if (write && !cache_.has_room(kStubRoom) && !store_stubs_.contains(begin)) {
     state().rflags = translator::materialize_flags(frame());
+    if (point.interrupt_shadow) state().interrupt_shadow = true;
     make_room();
     go_on();
     return nullptr;
@@ -262,6 +264,9 @@ translator::Hooks BtVcpu::make_hooks() {
   };
   h.call_out = [](Frame* f, const void* operation, std::uint64_t, const std::uint8_t*) {
     return std::uint64_t{of(f).call_out(*static_cast<const Operation*>(operation))};
+  };
+  h.quick = [](Frame* f, const void* operation, std::uint64_t, const std::uint8_t* return_address) {
+    return std::uint64_t{of(f).quick(*static_cast<const Operation*>(operation), return_address)};
   };
   h.direct_exit = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t* return_address) {
     of(f).direct_exit(return_address);

@@ -104,9 +104,8 @@ bool BtVcpu::on_host_fault(int trap_number, void* context) {
   if (point->flags_saved)
     f.state.rflags = translator::materialize_flags(f);
   else
-    f.state.rflags = (f.state.rflags & ~(guest::flags::kArithmetic | guest::flags::kDf)) |
-                     (static_cast<std::uint64_t>(g[REG_EFL]) & guest::flags::kArithmetic) |
-                     (f.direction ? guest::flags::kDf : 0);
+    f.state.rflags = f.other_flags | f.direction | f.interrupt_flag |
+                     (static_cast<std::uint64_t>(g[REG_EFL]) & guest::flags::kArithmetic);
   f.state.rip = wrap_rip(f.rip_base + block->start_offset() + point->guest_offset);
   f.pending_vector = static_cast<std::uint32_t>(vector);
   f.leave = translator::Leave::kHostFault;

@@ -1,0 +1,82 @@
+// translator/system_form.cc - which system instructions a block does itself: by instruction and
+// mode.
+#include "translator/system_form.h"
+
+#include "translator/block_emitter.h"
+#include "translator/instruction_table.h"
+
+namespace ringshift::translator {
+namespace {
+
+namespace feature = guest::feature;
+
+bool is_row(const Operation& op, FormRow form) { return op.row == static_cast<unsigned>(form); }
+
+// Stack and operand are those of the mode, and EFLAGS.VM cannot be set.
+bool plain_flags_stack(const Insn& insn, ModeKey mode) {
+  return !mode.real_or_v86() && insn.operand_bytes() == (mode.is_64bit() ? 8u : 4u) &&
+         BlockEmitter::fast_stack(mode, insn);
+}
+
+bool reads_plain_control(const Operation& op) {
+  return op.reg == 0 || op.reg == 2 || op.reg == 3 || op.reg == 4;
+}
+
+SystemForm kernel_64bit_form(const Insn& insn) {
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_SWAPGS:
+      return SystemForm::kSwapgs;
+    case ZYDIS_MNEMONIC_SYSRET:
+    case ZYDIS_MNEMONIC_IRETQ:
+      return SystemForm::kQuickTransfer;
+    default:
+      return SystemForm::kNone;
+  }
+}
+
+SystemForm kernel_form(const Insn& insn, const Operation& op, ModeKey mode,
+                       const guest::CpuModel& model) {
+  if (is_row(op, FormRow::kMovFromControl) && reads_plain_control(op))
+    return SystemForm::kReadControl;
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_CLI:
+      return SystemForm::kCli;
+    case ZYDIS_MNEMONIC_STI:
+      return SystemForm::kSti;
+    case ZYDIS_MNEMONIC_CLAC:
+    case ZYDIS_MNEMONIC_STAC:
+      return model.has(feature::kSmap) ? SystemForm::kQuick : SystemForm::kNone;
+    default:
+      return mode.is_64bit() ? kernel_64bit_form(insn) : SystemForm::kNone;
+  }
+}
+
+}  // namespace
+
+SystemForm system_form(const Insn& insn, const Operation& op, ModeKey mode,
+                       const guest::CpuModel& model, bool has_bmi2) {
+  if (mode.single() || (op.prefixes & prefix::kLock)) return SystemForm::kNone;
+  if (is_row(op, FormRow::kMovFromSegment))
+    return !op.has_memory && op.operand_bytes != 2 && op.reg < guest::kSegCount
+               ? SystemForm::kReadSegment
+               : SystemForm::kNone;
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_PUSHFD:
+    case ZYDIS_MNEMONIC_PUSHFQ:
+      return has_bmi2 && plain_flags_stack(insn, mode) ? SystemForm::kPushf : SystemForm::kNone;
+    case ZYDIS_MNEMONIC_POPFD:
+    case ZYDIS_MNEMONIC_POPFQ:
+      return mode.cpl() == 0 && plain_flags_stack(insn, mode) ? SystemForm::kPopf
+                                                              : SystemForm::kNone;
+    case ZYDIS_MNEMONIC_RDTSC:
+      return model.has(feature::kTsc) ? SystemForm::kRdtsc : SystemForm::kNone;
+    case ZYDIS_MNEMONIC_RDTSCP:
+      return model.has(feature::kRdtscp) ? SystemForm::kRdtscp : SystemForm::kNone;
+    case ZYDIS_MNEMONIC_SYSCALL:
+      return mode.is_64bit() ? SystemForm::kQuickTransfer : SystemForm::kNone;
+    default:
+      return mode.cpl() == 0 ? kernel_form(insn, op, mode, model) : SystemForm::kNone;
+  }
+}
+
+}  // namespace ringshift::translator
