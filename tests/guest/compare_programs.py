@@ -155,7 +155,8 @@ class Native:
         before = os.times()
         subprocess.run((["chroot", str(self.root), f"{inside}/busybox", "sh", "-c",
                          "cd /rs/work && exec \"$@\"", "sh"] if self.root else []) + command,
-                       cwd=None if self.root else work, env={}, check=False)
+                       cwd=None if self.root else work, env={"PATH": os.environ["PATH"]},
+                       check=False)
         case.native_seconds = os.times().elapsed - before.elapsed
         return {p: (self.base / "result" / p).read_bytes() for p in ("out", "err", "status")}
 
