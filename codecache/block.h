@@ -54,6 +54,8 @@ struct Block {
   bool checks_requests = false;    // looks for interrupt requests at its head
   std::uint8_t undone_groups = 0;  // how often a group's look-up failed
   bool single = false;             // must not be reached but through the dispatcher
+  bool hot = false;                // translated for speed; others count their runs
+  bool linked_across = false;      // a view's link from another page leads here
   boost::container::small_vector<Exit, 2> exits;
   boost::container::small_vector<Block*, 4> predecessors;  // with an exit linked to this block
   std::vector<FaultPoint> fault_points;

@@ -158,24 +158,28 @@ void Cache::flush() {
   listener_.all_removed();
 }
 
-void Cache::mark_loop_head(const BlockKey& key) {
+void Cache::mark(const BlockKey& key, Mark mark) {
   listener_.before_change();
-  page_of(key.physical).loop_heads.insert(static_cast<std::uint16_t>(page_offset(key.physical)));
+  page_of(key.physical).marks[static_cast<std::uint16_t>(page_offset(key.physical))] |=
+      static_cast<std::uint8_t>(mark);
 }
 
-bool Cache::is_loop_head(const BlockKey& key) const {
+bool Cache::is_marked(const BlockKey& key, Mark mark) const {
   const Page* page = find_page(key.physical);
-  return page && page->loop_heads.contains(static_cast<std::uint16_t>(page_offset(key.physical)));
+  if (!page) return false;
+  const auto it = page->marks.find(static_cast<std::uint16_t>(page_offset(key.physical)));
+  return it != page->marks.end() && (it->second & static_cast<std::uint8_t>(mark));
 }
 
-void Cache::mark_ungrouped(const BlockKey& key) {
-  listener_.before_change();
-  page_of(key.physical).ungrouped.insert(static_cast<std::uint16_t>(page_offset(key.physical)));
-}
-
-bool Cache::is_ungrouped(const BlockKey& key) const {
-  const Page* page = find_page(key.physical);
-  return page && page->ungrouped.contains(static_cast<std::uint16_t>(page_offset(key.physical)));
+Cache::Links Cache::links_to(Block& block) const {
+  Links links;
+  for (Block* from : block.predecessors)
+    for (Exit& exit : from->exits)
+      if (exit.target == &block && std::none_of(links.begin(), links.end(), [&](const Link& l) {
+            return l.exit == &exit;  // a block with two links is listed twice
+          }))
+        links.push_back({from, &exit});
+  return links;
 }
 
 void Cache::on_watched_write(guest::PhysicalAddress start, std::size_t bytes) {

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <boost/container/flat_map.hpp>
-#include <boost/container/flat_set.hpp>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -20,6 +19,13 @@ namespace ringshift::codecache {
 struct CacheCounters {
   std::uint64_t blocks = 0, instructions = 0, guest_bytes = 0, host_bytes = 0, links = 0,
                 invalidated_blocks = 0, watched_writes = 0, flushes = 0;
+};
+
+// Bits of what is known about the code at an address.
+enum class Mark : std::uint8_t {
+  kLoopHead = 1,   // looks for interrupt requests at its head
+  kUngrouped = 2,  // its accesses want a look-up each
+  kHot = 4,        // runs often
 };
 
 // Told when host addresses of blocks may no longer be entered.
@@ -53,12 +59,16 @@ class Cache final : public guest::WriteObserver {
   // Drops everything; only when no vCPU is inside translated code.
   void flush();
 
-  // Offsets that were found to be loop heads keep the request check when they are translated again.
-  void mark_loop_head(const BlockKey& key);
-  bool is_loop_head(const BlockKey& key) const;
-  // The same for blocks whose accesses want a look-up each.
-  void mark_ungrouped(const BlockKey& key);
-  bool is_ungrouped(const BlockKey& key) const;
+  // What was learnt about the code at an address outlives its block: the next translation obeys it.
+  void mark(const BlockKey& key, Mark mark);
+  bool is_marked(const BlockKey& key, Mark mark) const;
+  // `to` takes the place of a removed block in the exits that were linked to it.
+  struct Link {
+    Block* from;
+    Exit* exit;
+  };
+  using Links = boost::container::small_vector<Link, 8>;
+  Links links_to(Block& block) const;
 
   void on_watched_write(guest::PhysicalAddress start, std::size_t bytes) override;
 
@@ -70,7 +80,7 @@ class Cache final : public guest::WriteObserver {
  private:
   struct Page {
     boost::container::flat_multimap<std::uint16_t, Block*> blocks;  // by start offset
-    boost::container::flat_set<std::uint16_t> loop_heads, ungrouped;
+    boost::container::flat_map<std::uint16_t, std::uint8_t> marks;  // Mark bits, by offset
     boost::container::small_vector<Block*, 1> tails;  // blocks of the page before that end here
   };
   Page& page_of(std::uint64_t physical);

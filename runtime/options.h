@@ -47,6 +47,7 @@ struct TranslatorOptions {
   std::optional<std::uint64_t> cache_bytes;
   std::optional<std::uint64_t> block_instructions;
   std::optional<bool> chain;
+  std::string tier = "auto";
 };
 
 struct RunOptions {

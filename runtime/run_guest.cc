@@ -100,9 +100,13 @@ BtOptions translator_options(const RunOptions& options, std::FILE* log) {
   if (const auto bytes = options.translator.cache_bytes) result.cache_bytes = *bytes;
   if (const auto count = options.translator.block_instructions)
     result.max_block_instructions = static_cast<unsigned>(std::min<std::uint64_t>(*count, 1024));
+  if (options.translator.tier != "auto")
+    result.tier =
+        options.translator.tier == "1" ? BtOptions::Tier::kFirst : BtOptions::Tier::kSecond;
   const auto& log_options = options.log;
   // What is to be logged has to pass the dispatcher.
   result.chain = options.translator.chain.value_or(true) && !log_options.exec;
+  if (log_options.exec) result.tier = BtOptions::Tier::kFirst;
   result.log = {.in_asm = log_options.in_asm,
                 .out_asm = log_options.out_asm,
                 .interrupts = log_options.interrupts,

@@ -60,6 +60,10 @@ OptionStatus set_accelerator(RunDraft& draft, const std::string& value) {
     if (*chain != "on" && *chain != "off") return failed("chain= is on or off");
     translator.chain = *chain == "on";
   }
+  if (const auto tier = words.take("tier")) {
+    if (*tier != "1" && *tier != "2" && *tier != "auto") return failed("tier= is 1, 2 or auto");
+    translator.tier = *tier;
+  }
   if (const auto block = words.take("block")) {
     translator.block_instructions = parse_number(*block);
     if (translator.block_instructions.value_or(0) == 0)
@@ -188,7 +192,7 @@ constexpr std::array kRows = std::to_array<OptionRow>({
        d.options.cpu = v;
        return {};
      }},
-    {"accel", "NAME", "auto (default) or bt[,cache=SIZE][,chain=on|off][,block=N]",
+    {"accel", "NAME", "auto (default) or bt[,cache=SIZE][,chain=on|off][,block=N][,tier=1|2|auto]",
      set_accelerator},
     {"machine", "pc[,accel=NAME]", "machine type: pc (i440FX, PIIX)", set_machine},
     {"M", "pc", "", set_machine},

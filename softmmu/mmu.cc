@@ -301,6 +301,10 @@ void Mmu::drop_jump(std::uint64_t page_offset, std::uint64_t host_code) {
   for_each_view(kNoPcid, [&](View& view) { view.drop_jump(page_offset, host_code); });
 }
 
+void Mmu::drop_links(std::uint64_t host_code) {
+  for_each_view(kNoPcid, [host_code](View& view) { view.drop_links(host_code); });
+}
+
 void Mmu::drop_writable(PhysicalAddress page) {
   const std::uint64_t number = memory_.ram_page_number(page);
   if (number == guest::PhysicalMemory::kNoRam || !maybe_writable_[number]) return;

@@ -78,10 +78,11 @@ class Mmu {
 
   void flush_all(bool keep_global);  // MOV CR3 without PCID, CR0/CR4/EFER changes (false)
   void flush_pcid(unsigned pcid, bool keep_global);
-  void flush_page(guest::LinearAddress a);                      // INVLPG
-  void flush_page_pcid(unsigned pcid, guest::LinearAddress a);  // INVPCID type 0
+  void flush_page(guest::LinearAddress a);                             // INVLPG
+  void flush_page_pcid(unsigned pcid, guest::LinearAddress a);         // INVPCID type 0
   void drop_jump(std::uint64_t page_offset, std::uint64_t host_code);  // in every view
-  void flush_jumps();                                           // every view's jump cache
+  void drop_links(std::uint64_t host_code);                            // in every view
+  void flush_jumps();                                                  // every view's jump cache
   void drop_writable(guest::PhysicalAddress page);  // no view may keep a writable entry for it
 
   // Data breakpoints: no view holds the pages of a watchpoint, so that every access to them comes

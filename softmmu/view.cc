@@ -24,6 +24,12 @@ constexpr std::uint64_t page_bytes_of(std::uint64_t packed) {
   return std::uint64_t{1} << ((packed >> kSizeShift) & 63);
 }
 
+// A block that begins in the page before may end here.
+constexpr bool may_run_in(LinearAddress page, std::uint64_t rip) {
+  constexpr std::uint64_t kLongestInstruction = 15;
+  return rip - page.value + kLongestInstruction < guest::kPageBytes + kLongestInstruction;
+}
+
 constexpr unsigned k4MShift = 22, k1GShift = 30;
 
 }  // namespace
@@ -177,6 +183,19 @@ void View::fill_jump(std::uint64_t rip, std::uint64_t host_code, std::uint64_t r
   jump[index] = {0 - rip, host_code, rip_base, global ? std::uint64_t{1} : 0};
 }
 
+void View::fill_link(std::uint32_t link, std::uint64_t rip_base, std::uint64_t target_rip,
+                     std::uint64_t host_code, bool global) {
+  const std::size_t slot = link % kLinkSlots;
+  LinkList& list = global ? global_links_ : local_links_;
+  // A slot that changes its kind stays on the other list too, which can only drop it sooner.
+  if (!list.listed[slot]) {
+    list.slots[list.count++] = static_cast<std::uint16_t>(slot);
+    list.listed[slot] = true;
+  }
+  links[slot] = {link_tag(rip_base, link), host_code};
+  link_targets_[slot] = target_rip;
+}
+
 void View::fill_fetch(const Mapping& mapping) {
   const std::uint64_t page = page_of(mapping.page.value);
   fetches_[fetch_index({page})] = {page | 1, pack(mapping)};
@@ -209,6 +228,44 @@ void View::flush_jumps_if_local() {
       jump[index] = {invalid_negated_rip(index), 0, 0, 0};
   }
   used_jump_count_ = kept;
+  flush_links(true);
+}
+
+template <typename Predicate>
+void View::remove_links_if(LinkList& list, Predicate drop) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < list.count; ++i) {
+    const std::uint16_t slot = list.slots[i];
+    if (!drop(slot)) {
+      list.slots[kept++] = slot;
+      continue;
+    }
+    links[slot] = {0, 0};
+    list.listed[slot] = false;
+  }
+  list.count = kept;
+}
+
+void View::flush_links(bool keep_global) {
+  const auto all = [](std::uint16_t) { return true; };
+  remove_links_if(local_links_, all);
+  if (!keep_global) remove_links_if(global_links_, all);
+  for (ReturnEntry& entry : returns) {
+    entry.tag = 0;
+    asm volatile("" : : : "memory");  // stays a loop: memset would use SIMD registers
+  }
+}
+
+// Links that leave the page or lead to it, and returns to it.
+void View::drop_links_of(LinearAddress page) {
+  const auto concerned = [&](std::uint16_t slot) {
+    return page_of(~links[slot].tag) == page.value || may_run_in(page, link_targets_[slot]);
+  };
+  const std::uint64_t number = guest::page_number(page.value);
+  remove_links_if(local_links_, concerned);
+  if (global_.code.may_hold(number)) remove_links_if(global_links_, concerned);
+  for (ReturnEntry& entry : returns)
+    if (may_run_in(page, ~entry.tag)) entry.tag = 0;
 }
 
 void View::flush(bool keep_global) {
@@ -233,6 +290,7 @@ void View::flush_jumps() {
     jump[index] = {invalid_negated_rip(index), 0, 0, 0};
   }
   used_jump_count_ = 0;
+  flush_links(false);
 }
 
 // SDM Vol. 3 "Operations that Invalidate TLBs and Paging-Structure Caches": INVLPG drops every
@@ -261,20 +319,20 @@ void View::flush_page(LinearAddress a) {
 }
 
 // The filters may be wrong, and a kernel that invalidates one page often must not lose all its
-// jumps for that. A block may begin in the page before and end here.
+// jumps for that.
 void View::drop_jumps_of(LinearAddress page) {
-  constexpr std::uint64_t kLongestInstruction = 15;
   if (!jumps_are_linear) return flush_jumps();
   std::size_t kept = 0;
   for (std::size_t i = 0; i < used_jump_count_; ++i) {
     const std::uint16_t index = used_jumps_[i];
     const std::uint64_t rip = 0 - jump[index].negated_rip;
-    if (rip - page.value + kLongestInstruction < guest::kPageBytes + kLongestInstruction)
+    if (may_run_in(page, rip))
       jump[index] = {invalid_negated_rip(index), 0, 0, 0};
     else
       used_jumps_[kept++] = index;
   }
   used_jump_count_ = kept;
+  drop_links_of(page);
 }
 
 void View::drop_jump(std::uint64_t page_offset, std::uint64_t host_code) {
@@ -282,6 +340,13 @@ void View::drop_jump(std::uint64_t page_offset, std::uint64_t host_code) {
   for (std::size_t first = jump_index(page_offset); first < kJumpEntries; first += kStep)
     for (std::size_t i = first; i < first + kJumpWays; ++i)
       if (jump[i].host_code == host_code) jump[i].negated_rip = invalid_negated_rip(i);
+}
+
+// The slot stays on the list.
+void View::drop_links(std::uint64_t host_code) {
+  for (const LinkList* list : {&local_links_, &global_links_})
+    for (std::size_t i = 0; i < list->count; ++i)
+      if (LinkEntry& entry = links[list->slots[i]]; entry.host_code == host_code) entry.tag = 0;
 }
 
 void View::drop_writable(PhysicalAddress physical_page) {

@@ -52,6 +52,26 @@ struct JumpEntry {
   std::uint64_t is_global;  // the code page is a global mapping
 };
 
+// A direct branch into another page, as hot code takes it: where it leads when the branching page
+// lies at the RIP in the tag. Zero tags match nothing.
+struct LinkEntry {
+  std::uint64_t tag;  // ~(RIP of offset 0 of the branch's page + number of the branch in its slot)
+  std::uint64_t host_code;
+};
+inline constexpr std::size_t kLinkSlots = 32768;
+// A branch is slot + kLinkSlots * number; the number fits into a page offset.
+inline constexpr std::size_t kLinks = kLinkSlots * guest::kPageBytes;
+constexpr std::uint64_t link_tag(std::uint64_t rip_base, std::uint32_t link) {
+  return ~(rip_base + link / kLinkSlots);
+}
+
+// A call whose return is expected. A ring: what falls out of it returns through the jump cache.
+struct ReturnEntry {
+  std::uint64_t tag;  // ~(return RIP); zero matches nothing
+  std::uint64_t host_code;
+};
+inline constexpr std::size_t kReturns = 64;
+
 // What no RIP of this entry's set negates to.
 constexpr std::uint64_t invalid_negated_rip(std::size_t index) { return index < kJumpWays ? 1 : 0; }
 
@@ -72,6 +92,8 @@ class alignas(4096) View {
   std::array<TlbEntry, kTlbEntries> read;
   std::array<TlbEntry, kTlbEntries> write;
   alignas(64) std::array<JumpEntry, kJumpEntries> jump;
+  std::array<LinkEntry, kLinkSlots> links;
+  std::array<ReturnEntry, kReturns> returns;
   // The mode that the jump cache was filled in; the engine flushes it when another one begins.
   std::uint64_t jump_mode = 0;
   // RIPs are linear addresses in that mode: CS has no base.
@@ -99,12 +121,16 @@ class alignas(4096) View {
   // flush: flush_page() keeps the jump cache when it never saw the page there.
   void fill_jump(std::uint64_t rip, std::uint64_t host_code, std::uint64_t rip_base, bool global);
   void fill_fetch(const Mapping& mapping);
+  void fill_link(std::uint32_t link, std::uint64_t rip_base, std::uint64_t target_rip,
+                 std::uint64_t host_code, bool global);
 
   void flush(bool keep_global);                // MOV CR3 / CR4 changes
   void flush_page(guest::LinearAddress page);  // INVLPG: entries of the page, and its jump entries
   // The code at `host_code`, for a RIP with this page offset, may no longer be entered.
   void drop_jump(std::uint64_t page_offset, std::uint64_t host_code);
-  void flush_jumps();                                        // code cache changes, mode changes
+  void drop_links(std::uint64_t host_code);
+  // Jump cache, links and expected returns: code cache changes, mode changes.
+  void flush_jumps();
   void drop_writable(guest::PhysicalAddress physical_page);  // the frame became watched
 
   // Host address of a cached page, or nullptr.
@@ -164,6 +190,12 @@ class alignas(4096) View {
     std::size_t used_count;
   };
   using Table = std::array<TlbEntry, kTlbEntries>;
+  // Slots of links that may hold something, each once.
+  struct LinkList {
+    std::array<std::uint16_t, kLinkSlots> slots;
+    std::array<bool, kLinkSlots> listed;
+    std::size_t count;
+  };
   struct Fetch {
     std::uint64_t tag;  // linear page + 1
     std::uint64_t packed;
@@ -190,6 +222,10 @@ class alignas(4096) View {
   static void remove_if(Table& table, Side& side, Predicate drop);
   static void flush_side(Table& table, Side& side, bool keep_global);
   void flush_jumps_if_local();
+  void flush_links(bool keep_global);
+  void drop_links_of(guest::LinearAddress page);
+  template <typename Predicate>
+  void remove_links_if(LinkList& list, Predicate drop);
   static void flush_side_page(Table& table, Side& side, guest::LinearAddress page);
   static std::string check_side(const Table& table, const Side& side, const char* name);
   void flush_fetches(bool keep_global);
@@ -199,6 +235,8 @@ class alignas(4096) View {
   Side read_side_, write_side_;
   std::array<std::uint16_t, kJumpEntries> used_jumps_;
   std::size_t used_jump_count_;
+  LinkList local_links_, global_links_;  // global: both pages of code are global mappings
+  std::array<std::uint64_t, kLinkSlots> link_targets_;  // RIPs
   std::array<Fetch, kFetchEntries> fetches_;
   bool fetches_used_;
   PageSets<4096> local_;
@@ -206,6 +244,7 @@ class alignas(4096) View {
   Filter<4096> writable_frames_;
 };
 
-static_assert(sizeof(TlbEntry) == 16 && sizeof(JumpEntry) == 32);
+static_assert(sizeof(TlbEntry) == 16 && sizeof(JumpEntry) == 32 && sizeof(LinkEntry) == 16 &&
+              sizeof(ReturnEntry) == 16);
 
 }  // namespace ringshift::softmmu

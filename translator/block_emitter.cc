@@ -23,6 +23,8 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   cold_misses_.clear();
   cold_call_outs_.clear();
   in_shadow_ = shadow_next_ = false;
+  cold_links_.clear();
+  cold_indirects_.clear();
 }
 
 r::Mem BlockEmitter::frame_slot(std::int32_t displacement, unsigned size) const {
@@ -44,6 +46,8 @@ void BlockEmitter::call_thunk(const std::uint8_t* thunk) {
 void BlockEmitter::jump_thunk(const std::uint8_t* thunk) {
   assembler_.jmp(reinterpret_cast<std::uint64_t>(thunk));
 }
+
+void BlockEmitter::count_run() { call_thunk(thunks_.count_run); }
 
 void BlockEmitter::head_check(bool flags_live) {
   block_.checks_requests = true;
@@ -100,9 +104,9 @@ codecache::Block BlockEmitter::finish(std::span<const std::uint8_t>& code) {
   emit_cold_call_outs();
   for (const ColdJump& cold : cold_jumps_) {
     assembler_.bind(cold.entry);
-    target_to_r11(cold.target, cold.width);
-    exit_indirect();
+    exit_unlinked(cold.target, cold.width);
   }
+  emit_cold_links();
   for (const ColdExit& cold : cold_exits_) {
     assembler_.bind(cold.stub);
     codecache::Exit exit;

@@ -24,6 +24,12 @@ class BlockEmitter {
   BlockEmitter(codecache::Arena& arena, const Thunks& thunks) : arena_(arena), thunks_(thunks) {}
 
   void begin(codecache::BlockKey key, ModeKey mode);
+  // All blocks are gone: the numbers of their links are free again.
+  void forget_links() { next_link_ = 0; }
+  // Counts the runs of the block: the first thing in it.
+  void count_run();
+  // From here on code is made to run fast, not to be short.
+  void set_hot() { block_.hot = true; }
   // Looks for interrupt requests before the first instruction.
   void head_check(bool flags_live);
 
@@ -91,6 +97,11 @@ class BlockEmitter {
     std::int64_t target;  // page-relative
     unsigned width;       // bytes that RIP is truncated to
   };
+  struct ColdLink {
+    Label miss;
+    std::int64_t target;  // page-relative
+    std::uint32_t link;
+  };
   struct ColdMiss {
     Label entry, back;
     std::uint32_t table;  // offset in the View
@@ -153,8 +164,17 @@ class BlockEmitter {
   void branch_target_from_operand(const Insn& insn);  // -> R11
   void exit_to(std::int64_t target, unsigned width);
   void exit_if(std::uint32_t jcc, std::int64_t target, unsigned width);
+  void exit_unlinked(std::int64_t target, unsigned width);
   void target_to_r11(std::int64_t target, unsigned width);
   void exit_indirect();
+  // --- emit_hot_exits.cc ---
+  bool links_across() const { return block_.hot && next_link_ < softmmu::kLinks; }
+  void exit_across(std::int64_t target);
+  void exit_by_jump_cache();
+  void expect_return(std::int64_t next);
+  void exit_to_caller();
+  void emit_cold_links();
+  void branch_if_rcx_zero(const Label& target, const Label& otherwise);
   bool linkable(std::int64_t target) const;
   unsigned rip_width() const { return mode_.code_bytes(); }
 
@@ -178,12 +198,15 @@ class BlockEmitter {
   Label attention_;
   bool has_attention_ = false;
   bool access_open_ = false;
+  std::uint32_t next_link_ = 0;
   bool group_active_ = false;
   int group_offset_ = -1;
   bool inline_look_ups_ = false, flags_saved_ = false;
   std::vector<ColdMiss> cold_misses_;
   std::vector<ColdCallOut> cold_call_outs_;
   bool in_shadow_ = false, shadow_next_ = false;  // of an STI
+  std::vector<ColdLink> cold_links_;
+  std::vector<Label> cold_indirects_;
 };
 
 }  // namespace ringshift::translator

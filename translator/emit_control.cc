@@ -59,6 +59,11 @@ bool BlockEmitter::linkable(std::int64_t target) const {
 void BlockEmitter::target_to_r11(std::int64_t target, unsigned width) {
   auto& a = assembler_;
   a.mov(r::r11, frame_slot(slot::rip_base));
+  if (width == 8 && target != static_cast<std::int32_t>(target)) {
+    a.mov(r::r10, target);
+    a.lea(r::r11, r::ptr(r::r11, r::r10));
+    return;
+  }
   const auto displacement = static_cast<std::int32_t>(target);
   if (width == 8)
     a.lea(r::r11, r::ptr(r::r11, displacement));
@@ -67,14 +72,21 @@ void BlockEmitter::target_to_r11(std::int64_t target, unsigned width) {
   if (width == 2) a.movzx(r::r11d, r::r11w);
 }
 
+void BlockEmitter::exit_unlinked(std::int64_t target, unsigned width) {
+  if (width == rip_width() && links_across() && target == static_cast<std::int32_t>(target))
+    return exit_across(target);
+  target_to_r11(target, width);
+  exit_indirect();
+}
+
 void BlockEmitter::exit_indirect() {
+  if (block_.hot) return exit_by_jump_cache();
   jump_thunk(mode_.single() ? thunks_.indirect_slow : thunks_.indirect_exit);
 }
 
 void BlockEmitter::exit_to(std::int64_t target, unsigned width) {
   if (!linkable(target) || width == 2) {
-    target_to_r11(target, width);
-    exit_indirect();
+    exit_unlinked(target, width);
     return;
   }
   ColdExit cold{assembler_.newLabel(), static_cast<std::uint16_t>(target), 0};

@@ -37,6 +37,11 @@ void BlockEmitter::effective_offset(const Insn& insn, std::int32_t rsp_adjust) {
   if (m.base == kRipBase) {
     a.mov(r::r11, frame_slot(slot::rip_base));
     displacement += insn.page_offset + insn.length();
+    if (displacement != static_cast<std::int32_t>(displacement)) {
+      a.mov(r::r10, displacement);
+      a.lea(width == 8 ? r::Gp(r::r11) : r::Gp(r::r11d), r::ptr(r::r11, r::r10));
+      return;
+    }
   } else if (m.base != kNoRegister) {
     if (m.base == 4) displacement += rsp_adjust;
     if (lives_in_memory(m.base))

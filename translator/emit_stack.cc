@@ -158,6 +158,7 @@ void BlockEmitter::call(const Insn& insn) {
   a.mov(r::r10, frame_slot(slot::rip_base));
   a.lea(sized(r::r10, bytes), r::ptr(r::r10, static_cast<std::int32_t>(next)));
   push_value(top, r::r10, bytes);
+  if (block_.hot && linkable(next)) expect_return(next);
   if (relative) {
     exit_to(next + insn.operands[0].imm.value.s, bytes);
   } else {
@@ -175,6 +176,7 @@ void BlockEmitter::ret(const Insn& insn) {
   a.mov(sized(r::r11, bytes), top_slot(bytes));
   end_access();
   adjust_rsp(release);
+  if (block_.hot) return exit_to_caller();
   exit_indirect();
 }
 

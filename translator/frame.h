@@ -28,6 +28,10 @@ namespace ringshift::translator {
 inline constexpr std::uint64_t kNoRip = 0x5a00000000000000;  // not canonical
 inline constexpr std::size_t kBounceBytes = 128;  // an access of 64 bytes at any alignment
 
+inline constexpr std::size_t kRunCounts = 8192;
+inline constexpr unsigned kRunsToPromote = 64;
+inline constexpr unsigned kMissesToLink = 16;
+
 // Why translated code came back to run().
 enum class Leave : std::uint32_t {
   kDispatch,   // state is complete; look for events and go on
@@ -63,6 +67,11 @@ struct alignas(64) Frame {
   std::uint32_t pending_vector = 0;
   Leave leave = Leave::kDispatch;
   alignas(64) std::uint8_t bounce[kBounceBytes] = {};
+  std::uint8_t return_top = 0;   // a quarter of the byte offset of the view's next ReturnEntry
+  std::uint64_t count_mask = 0;  // PEXT mask: which counter is a block's
+  // Runs of blocks, counted down; blocks may share a counter, and then are promoted sooner.
+  std::uint8_t run_counts[kRunCounts] = {};
+  std::uint8_t link_counts[softmmu::kJumpEntries] = {};  // the same of missed links
 };
 
 namespace slot {
@@ -76,6 +85,10 @@ RS_SLOT(jump_mask);
 RS_SLOT(index_mask);
 RS_SLOT(page_mask);
 RS_SLOT(temp);
+RS_SLOT(count_mask);
+RS_SLOT(return_top);
+RS_SLOT(run_counts);
+RS_SLOT(link_counts);
 RS_SLOT(next_code);
 RS_SLOT(direction);
 RS_SLOT(interrupt_flag);

@@ -7,6 +7,13 @@
 
 namespace ringshift::translator {
 
+// How much is spent on a block.
+enum class Tier : std::uint8_t {
+  kPlain,    // compact code
+  kCounted,  // compact code that counts its runs
+  kHot,      // fast code
+};
+
 // Bits of the mode half of a block key. Two states with equal keys run the same host code.
 class ModeKey {
  public:

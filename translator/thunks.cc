@@ -55,7 +55,8 @@ class Emitter {
     code_.attach(&a_);
     for (Label* label : {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &quick_,
                          &direct_exit_, &indirect_exit_, &attention_, &indirect_slow_,
-                         &segment_check_, &group_miss_, &inline_miss_, &inline_group_miss_})
+                         &segment_check_, &group_miss_, &inline_miss_, &inline_group_miss_,
+                         &count_run_, &link_miss_})
       *label = a_.newLabel();
     for (Label& label : read_) label = a_.newLabel();
     for (Label& label : write_) label = a_.newLabel();
@@ -85,6 +86,8 @@ class Emitter {
     emit_final(direct_exit_, hooks_.direct_exit);
     emit_final(attention_, hooks_.attention);
     emit_indirect_exit();
+    if (use_bmi2_) emit_link_miss();
+    if (use_bmi2_) emit_count_run();
     return finish();
   }
 
@@ -331,11 +334,18 @@ class Emitter {
     a_.bind(miss);
     if (!use_bmi2_) restore_flags_from_rax_slot(0);
     a_.mov(r::rcx, r::r10);
-    a_.bind(indirect_slow_);
+    emit_jumped_to(indirect_slow_, hooks_.indirect_exit);
+  }
+
+  // Hands R11 and R10 to the hook.
+  template <typename Function>
+  void emit_jumped_to(const Label& entry, Function hook) {
+    a_.bind(entry);
     save_registers(0);
     a_.mov(r::rdi, r::rsp);
     a_.mov(r::rsi, r::r11);
-    call_host(hooks_.indirect_exit);
+    a_.mov(r::rdx, r::r10);
+    call_host(hook);
     go_on(0);
   }
 
@@ -359,6 +369,51 @@ class Emitter {
       a_.shl(r::rcx, 3 - softmmu::kJumpShift);
       a_.and_(r::ecx, (softmmu::kJumpSets - 1) << 3);
     }
+  }
+
+  // A new address space begins without links, and many end before these are worth making: the jump
+  // cache serves until a link was missed often.
+  void emit_link_miss() {
+    static_assert(256 % kMissesToLink == 0);
+    Label often = a_.newLabel(), fill = a_.newLabel();
+    a_.bind(link_miss_);
+    a_.mov(slot(slot::temp, 0), r::r10);
+    a_.mov(slot(slot::gpr(1), 0), r::rcx);
+    a_.pext(r::rcx, r::r10, slot(slot::jump_mask, 0));
+    r::Mem count = r::ptr(r::rsp, r::rcx, 0, slot::link_counts, 1);
+    a_.movzx(r::r10d, count);
+    a_.lea(r::r10d, r::ptr(r::r10, -static_cast<int>(256 / kMissesToLink)));
+    a_.mov(count, r::r10b);
+    a_.movzx(r::ecx, r::r10b);
+    a_.jecxz(r::ecx, often);
+    a_.mov(r::rcx, slot(slot::gpr(1), 0));
+    a_.jmp(indirect_exit_);
+    a_.bind(often);
+    a_.mov(r::rcx, slot(slot::gpr(1), 0));
+    a_.mov(r::r10, slot(slot::temp, 0));
+    emit_jumped_to(fill, hooks_.link_miss);
+  }
+
+  // The block's counter is found by the address that the call returns to.
+  void emit_count_run() {
+    static_assert(256 % kRunsToPromote == 0);
+    Label promote = a_.newLabel();
+    a_.bind(count_run_);
+    a_.mov(r::r10, r::rcx);
+    a_.mov(r::r11, r::ptr(r::rsp));
+    a_.pext(r::r11, r::r11, slot(slot::count_mask, kCallDepth));
+    r::Mem count = r::ptr(r::rsp, r::r11, 0, slot::run_counts + kCallDepth, 1);
+    a_.movzx(r::ecx, count);
+    a_.lea(r::ecx, r::ptr(r::rcx, -static_cast<int>(256 / kRunsToPromote)));
+    a_.mov(count, r::cl);
+    a_.movzx(r::ecx, r::cl);
+    a_.jecxz(r::ecx, promote);
+    a_.mov(r::rcx, r::r10);
+    a_.ret();
+    a_.bind(promote);
+    a_.mov(r::rcx, r::r10);
+    call_hook(hooks_.promote);
+    go_on(kCallDepth);
   }
 
   Thunks finish() {
@@ -387,7 +442,9 @@ class Emitter {
     t.direct_exit = at(direct_exit_);
     t.indirect_exit = at(indirect_exit_);
     t.attention = at(attention_);
+    if (use_bmi2_) t.count_run = at(count_run_);
     t.indirect_slow = at(indirect_slow_);
+    if (use_bmi2_) t.link_miss = at(link_miss_);
     t.segment_check = at(segment_check_);
     return t;
   }
@@ -399,7 +456,8 @@ class Emitter {
   CodeHolder code_;
   r::Assembler a_;
   Label enter_, leave_, slow_access_, commit_, call_out_, quick_, direct_exit_, indirect_exit_,
-      attention_, indirect_slow_, segment_check_, group_miss_, inline_miss_, inline_group_miss_;
+      attention_, indirect_slow_, segment_check_, group_miss_, inline_miss_, inline_group_miss_,
+      count_run_, link_miss_;
   std::array<Label, kGroupSpans.size()> group_read_, group_write_;
   std::array<Label, kSizeClasses> read_, write_;
 };

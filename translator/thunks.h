@@ -41,10 +41,14 @@ struct Hooks {
   void (*direct_exit)(Frame*, std::uint64_t, std::uint64_t, const std::uint8_t* return_address);
   // The jump cache has no entry for `rip`. Never resumes.
   void (*indirect_exit)(Frame*, std::uint64_t rip);
+  // A branch to `rip`, in another page, is not linked in this view. Never resumes.
+  void (*link_miss)(Frame*, std::uint64_t rip, std::uint64_t link);
   // Segmentation of `offset`; packed: pack_segment_check(). Returns the linear address; ~0: does
   // not resume.
   std::uint64_t (*segment_check)(Frame*, std::uint64_t offset, std::uint64_t packed,
                                  const std::uint8_t* return_address);
+  // A block has run kRunsToPromote times. Never resumes.
+  void (*promote)(Frame*, std::uint64_t, std::uint64_t, const std::uint8_t* return_address);
   // A loop head saw `attention`. Never resumes.
   void (*attention)(Frame*, std::uint64_t, std::uint64_t, const std::uint8_t* return_address);
 };
@@ -70,7 +74,9 @@ struct Thunks {
   const std::uint8_t* direct_exit = nullptr;    // called from an exit's stub
   const std::uint8_t* indirect_exit = nullptr;  // jumped to; R11 = RIP
   const std::uint8_t* indirect_slow = nullptr;  // the same without the jump cache
+  const std::uint8_t* link_miss = nullptr;      // jumped to; R11 = RIP, R10 = number of the link
   const std::uint8_t* segment_check = nullptr;  // R11 offset, R10d packed -> R11 linear
+  const std::uint8_t* count_run = nullptr;      // called first in a block; null: no count
   const std::uint8_t* attention = nullptr;      // called from a block's cold part
   bool bmi2 = false;                            // blocks may use it too
 };

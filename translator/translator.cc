@@ -427,15 +427,21 @@ void Translator::emit_kind(const Planned& p) {
   }
 }
 
+// A segment check would save the host's flags over the guest's.
+bool Translator::may_be_hot(ModeKey mode) {
+  return !mode.single() && !mode.alignment_check() &&
+         (mode.is_64bit() ||
+          (mode.flat() && mode.fs_full() && mode.gs_full() && mode.code_bytes() == 4));
+}
+
 TranslateStatus Translator::translate(const TranslateRequest& request) {
   if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
   emitter_.begin(request.key, request.mode);
-  const bool loop = request.loop_head || loops_to_itself();
-  if (loop) emitter_.head_check(flags_live_at_head());
-  // A segment check would save the host's flags over the guest's.
-  const ModeKey mode = request.mode;
-  find_dead_flags(loop && !mode.alignment_check() &&
-                  (mode.is_64bit() || (mode.flat() && mode.fs_full() && mode.gs_full())));
+  if (request.tier == Tier::kCounted) emitter_.count_run();
+  if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
+  const bool hot = request.tier == Tier::kHot;
+  if (hot) emitter_.set_hot();
+  find_dead_flags(hot);
   clear_groups({plan_.data(), planned_});
   if (request.group_accesses) form_groups({plan_.data(), planned_}, request.mode);
   for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);

@@ -28,6 +28,7 @@ struct TranslateRequest {
   unsigned max_instructions = 64;
   bool loop_head = false;
   bool group_accesses = true;
+  Tier tier = Tier::kPlain;
 };
 
 enum class TranslateStatus {
@@ -41,8 +42,11 @@ class Translator {
 
   // On kOk, block() and code() hold the result until the next call.
   TranslateStatus translate(const TranslateRequest& request);
+  void forget_links() { emitter_.forget_links(); }  // all blocks are gone
   codecache::Block& block() { return block_; }
   std::span<const std::uint8_t> code() const { return code_; }
+  // Whether fast code exists for this mode.
+  static bool may_be_hot(ModeKey mode);
   // Upper bound of what one translation adds to the arena.
   static constexpr std::size_t kMaxCodeBytes = 64 * 1024;
 

@@ -81,6 +81,7 @@ void BtVcpu::block_removed(const codecache::Block& block) {
     mmu_.drop_jump(block.start_offset(), reinterpret_cast<std::uint64_t>(block.host));
   else
     mmu_.flush_jumps();
+  if (block.linked_across) mmu_.drop_links(reinterpret_cast<std::uint64_t>(block.host));
 }
 
 void BtVcpu::all_removed() {

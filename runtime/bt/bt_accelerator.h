@@ -21,6 +21,9 @@ struct BtOptions {
   std::size_t cache_bytes = 256u << 20;  // code cache arena
   unsigned max_block_instructions = 64;  // 1: one instruction per block (tests)
   bool chain = true;                     // direct block links
+  // Which blocks are translated for speed: none, all, or those that run often.
+  enum class Tier { kFirst, kSecond, kAuto };
+  Tier tier = Tier::kAuto;
   BtLog log;
 };
 

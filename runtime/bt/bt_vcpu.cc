@@ -64,6 +64,7 @@ BtVcpu::BtVcpu(guest::PhysicalMemory& memory, const guest::CpuModel& model,
   f.owner = this;
   f.jump_mask = (softmmu::kJumpSets - 1) << softmmu::kJumpShift;
   f.index_mask = (softmmu::kTlbEntries - 1) << guest::kPageShift;
+  f.count_mask = (translator::kRunCounts - 1) << 3;  // blocks are longer than 8 bytes
   f.page_mask = ~guest::kPageOffsetMask;
   guest::reset(f.state);
   reset_simd(f.state);

@@ -66,6 +66,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
                                translator::ModeKey mode);
   codecache::Block* translate(guest::LinearAddress linear, guest::PhysicalAddress physical,
                               translator::ModeKey mode);
+  translator::Tier tier_of(const codecache::BlockKey& key, translator::ModeKey mode) const;
   bool second_page_agrees(const codecache::Block& block, guest::LinearAddress linear);
   void make_room();
   void log_block(guest::LinearAddress linear);
@@ -94,6 +95,8 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   const std::uint8_t* fault_site(const std::uint8_t* rip) const;  // host_faults.cc
   bool call_out(const translator::Operation& op);
   void direct_exit(const std::uint8_t* return_address);
+  void link_miss(std::uint64_t rip, std::uint32_t link);
+  void promote(const std::uint8_t* return_address);
 
   // --- quick_transfers.cc ---
   bool quick(const translator::Operation& op, const std::uint8_t* return_address);
@@ -153,6 +156,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   unsigned single_budget_ = 0;  // instructions of an undone group that are left to run singly
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
   std::uint64_t indirect_misses_ = 0, direct_exits_ = 0, block_searches_ = 0;
+  std::uint64_t promotions_ = 0, link_misses_ = 0;
   std::vector<std::uint64_t> row_counts_;  // call-outs by row of the instruction table
 };
 

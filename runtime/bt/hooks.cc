@@ -70,7 +70,7 @@ std::uint8_t* BtVcpu::group_miss(std::uint64_t linear, std::uint64_t kind,
   single_budget_ = point.group_instructions;
   if (point.interrupt_shadow) state().interrupt_shadow = true;
   if (++block.undone_groups >= kTooOften) {
-    cache_.mark_ungrouped(block.key);
+    cache_.mark(block.key, codecache::Mark::kUngrouped);
     cache_.invalidate(block);
   }
   go_on();
@@ -241,13 +241,57 @@ void BtVcpu::direct_exit(const std::uint8_t* return_address) {
     return;
   const bool backward = guest::page_offset(key.physical) <= guest::page_offset(source.physical);
   if (backward && !to->checks_requests) {
-    cache_.mark_loop_head(key);
+    cache_.mark(key, codecache::Mark::kLoopHead);
     cache_.invalidate(*to);
     f.next_code = next();
     return;
   }
   cache_.link(*from, *exit, *to);
   translator::load_simd(f, simd_mask_);  // which the change of the books put away
+}
+
+// A block has run often: translated anew, for speed, it takes the old one's place.
+void BtVcpu::promote(const std::uint8_t* return_address) {
+  Frame& f = frame();
+  Block& cold = *cache_.find_host(return_address - 1);
+  const codecache::BlockKey key = cold.key;
+  f.state.rflags = translator::materialize_flags(f);
+  set_rip(f.rip_base + cold.start_offset());
+  if (!cold.valid) return go_on();
+  ++promotions_;
+  cache_.mark(key, codecache::Mark::kHot);
+  const codecache::Cache::Links links = cache_.links_to(cold);
+  cache_.invalidate(cold);
+  const std::uint64_t flushes = cache_.counters().flushes;
+  f.next_code = next();
+  // Something else than this block may run next: an interrupt, a fault.
+  Block* hot = f.next_code ? cache_.find_host(f.next_code) : nullptr;
+  if (cache_.counters().flushes != flushes || !hot || !(hot->key == key)) return;
+  for (const auto& link : links)
+    if (link.from->valid) cache_.link(*link.from, *link.exit, *hot);
+  translator::load_simd(f, simd_mask_);  // which the change of the books put away
+}
+
+// A hot block branched to another page for the first time in this view.
+void BtVcpu::link_miss(std::uint64_t rip, std::uint32_t link) {
+  Frame& f = frame();
+  ++link_misses_;
+  softmmu::View& view = mmu_.current();
+  const std::uint64_t from_base = f.rip_base, flushes = cache_.counters().flushes;
+  f.state.rflags = translator::materialize_flags(f);
+  f.state.rip = rip;
+  f.next_code = next();
+  // Something else may run next. The jump cache knows what belongs to `rip` in this view.
+  const softmmu::JumpEntry* entry = view.find_jump(rip);
+  if (!options_.chain || !f.next_code || &view != &mmu_.current() || f.state.rip != rip ||
+      cache_.counters().flushes != flushes || !entry ||
+      entry->host_code != reinterpret_cast<std::uint64_t>(f.next_code))
+    return;
+  const auto from = mmu_.translate_fetch(LinearAddress{from_base});
+  Block* to = cache_.find_host(f.next_code);
+  if (!from || !to) return;
+  to->linked_across = true;
+  view.fill_link(link, from_base, rip, entry->host_code, entry->is_global && from->global);
 }
 
 // --- the table of entry points -------------------------------------------------------------------
@@ -277,6 +321,12 @@ translator::Hooks BtVcpu::make_hooks() {
     f->state.rflags = translator::materialize_flags(*f);
     f->state.rip = rip;
     vcpu.go_on();
+  };
+  h.link_miss = [](Frame* f, std::uint64_t rip, std::uint64_t link) {
+    of(f).link_miss(rip, static_cast<std::uint32_t>(link));
+  };
+  h.promote = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t* return_address) {
+    of(f).promote(return_address);
   };
   h.segment_check = [](Frame* f, std::uint64_t offset, std::uint64_t packed,
                        const std::uint8_t* return_address) {

@@ -82,8 +82,9 @@ std::string BtVcpu::statistics() const {
              interrupts_, m.read_misses, m.write_misses, m.slow_reads, m.slow_writes, m.walks,
              m.full_flushes, m.page_flushes, m.view_switches) +
          fmt::format(
-             "indirect misses        {}\nunlinked exits         {}\nblock searches         {}\n",
-             indirect_misses_, direct_exits_, block_searches_) +
+             "indirect misses        {}\nunlinked exits         {}\nblock searches         {}\n"
+             "promotions             {}\nlink misses            {}\n",
+             indirect_misses_, direct_exits_, block_searches_, promotions_, link_misses_) +
          frequent_rows();
 }
 

@@ -14,6 +14,16 @@ void BtVcpu::make_room() {
   if (cache_.has_room(4 * translator::Translator::kMaxCodeBytes)) return;
   cache_.flush();
   store_stubs_.clear();
+  translator_->forget_links();
+}
+
+translator::Tier BtVcpu::tier_of(const codecache::BlockKey& key, ModeKey mode) const {
+  using translator::Tier;
+  if (options_.tier == BtOptions::Tier::kFirst || !translator::Translator::may_be_hot(mode))
+    return Tier::kPlain;
+  if (options_.tier == BtOptions::Tier::kSecond || cache_.is_marked(key, codecache::Mark::kHot))
+    return Tier::kHot;
+  return thunks_.count_run ? Tier::kCounted : Tier::kPlain;
 }
 
 codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physical, ModeKey mode) {
@@ -25,8 +35,9 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   request.key = {physical.value, mode.bits()};
   request.mode = mode;
   request.max_instructions = mode.single() ? 1 : options_.max_block_instructions;
-  request.loop_head = cache_.is_loop_head(request.key);
-  request.group_accesses = !cache_.is_ungrouped(request.key);
+  request.loop_head = cache_.is_marked(request.key, codecache::Mark::kLoopHead);
+  request.group_accesses = !cache_.is_marked(request.key, codecache::Mark::kUngrouped);
+  request.tier = tier_of(request.key, mode);
   if (const std::uint8_t* page = memory_.readable_page(physical)) {
     request.bytes = {page + guest::page_offset(physical.value), in_page};
   } else {  // code in device memory

@@ -266,11 +266,12 @@ TEST_F(CacheTest, FlushForgetsEverything) {
 
 TEST_F(CacheTest, LoopHeadsOutliveTheirBlocks) {
   Block* a = add(0x1010);
-  cache.mark_loop_head(a->key);
+  cache.mark(a->key, Mark::kLoopHead);
   cache.invalidate(*a);
-  EXPECT_TRUE(cache.is_loop_head({0x1010, 0}));
-  EXPECT_FALSE(cache.is_loop_head({0x1011, 0}));
-  EXPECT_FALSE(cache.is_loop_head({0x2010, 0}));
+  EXPECT_TRUE(cache.is_marked({0x1010, 0}, Mark::kLoopHead));
+  EXPECT_FALSE(cache.is_marked({0x1010, 0}, Mark::kHot));
+  EXPECT_FALSE(cache.is_marked({0x1011, 0}, Mark::kLoopHead));
+  EXPECT_FALSE(cache.is_marked({0x2010, 0}, Mark::kLoopHead));
 }
 
 // The observer goes when the cache goes.

@@ -246,7 +246,7 @@ std::uint64_t GuestMachine::counter(const std::string& name) {
 }
 
 std::vector<Setting> settings() {
-  std::vector<Setting> all(4);
+  std::vector<Setting> all(5);
   for (Setting& s : all) s.options.cache_bytes = 8 << 20;
   all[0].name = "Default";
   all[1].name = "OneInstruction";
@@ -255,6 +255,8 @@ std::vector<Setting> settings() {
   all[2].options.chain = false;
   all[3].name = "TinyCache";  // little more than the room that the engine keeps free
   all[3].options.cache_bytes = 288 << 10;
+  all[4].name = "AllHot";
+  all[4].options.tier = runtime::BtOptions::Tier::kSecond;
   return all;
 }
 

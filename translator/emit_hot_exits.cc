@@ -1,0 +1,164 @@
+// translator/emit_hot_exits.cc - how hot blocks leave for another page: each branch has a jump of
+// its own, so that the host's branch predictors see the guest's branches. No flags change here.
+#include <array>
+
+#include "translator/block_emitter.h"
+
+namespace ringshift::translator {
+namespace r = asmjit::x86;
+namespace {
+
+r::Mem view_field(std::size_t offset) {
+  r::Mem m = r::ptr(static_cast<std::uint64_t>(offset), 8);
+  m.setAbs();
+  m.setSegment(r::gs);
+  return m;
+}
+
+// R10 in quarters of an entry's offset.
+r::Mem view_entry(std::size_t offset) {
+  r::Mem m = r::ptr(static_cast<std::uint64_t>(offset), r::r10, 2, 8);
+  m.setSegment(r::gs);
+  return m;
+}
+
+r::Gp sized(const r::Gp& g, unsigned bytes) { return bytes == 8 ? r::Gp(g.r64()) : r::Gp(g.r32()); }
+
+}  // namespace
+
+// JRCXZ reaches 127 bytes only.
+void BlockEmitter::branch_if_rcx_zero(const Label& target, const Label& otherwise) {
+  assembler_.jecxz(r::rcx, target);
+  assembler_.jmp(otherwise);
+  assembler_.bind(target);
+}
+
+// A direct branch to another page, through its entry in the view. Those that may close a loop look
+// for interrupt requests: backward ones, and forward ones that may run over the end of 4 GiB.
+void BlockEmitter::exit_across(std::int64_t target) {
+  auto& a = assembler_;
+  const std::uint32_t link = next_link_++;
+  const std::size_t entry =
+      offsetof(softmmu::View, links) + link % softmmu::kLinkSlots * sizeof(softmmu::LinkEntry);
+  const unsigned width = rip_width();
+  Label hit = a.newLabel(), miss = a.newLabel(), calm = a.newLabel();
+  a.mov(r::r11, frame_slot(slot::rip_base));
+  a.mov(r::r10, r::rcx);
+  a.mov(r::rcx, view_field(entry + offsetof(softmmu::LinkEntry, tag)));
+  a.lea(r::rcx,
+        r::ptr(r::rcx, r::r11, 0, static_cast<std::int32_t>(link / softmmu::kLinkSlots) + 1));
+  branch_if_rcx_zero(hit, miss);
+  if (target < 0 || !mode_.is_64bit()) {
+    a.mov(r::ecx, frame_slot(slot::attention, 4));
+    branch_if_rcx_zero(calm, miss);
+  }
+  a.mov(r::rcx, r::r10);
+  const std::int64_t page = target & ~static_cast<std::int64_t>(guest::kPageOffsetMask);
+  a.lea(sized(r::r11, width), r::ptr(r::r11, static_cast<std::int32_t>(page)));
+  a.mov(frame_slot(slot::rip_base), r::r11);
+  a.jmp(view_field(entry + offsetof(softmmu::LinkEntry, host_code)));
+  cold_links_.push_back({miss, target, link});
+}
+
+void BlockEmitter::emit_cold_links() {
+  auto& a = assembler_;
+  for (const ColdLink& cold : cold_links_) {
+    a.bind(cold.miss);
+    a.mov(r::rcx, r::r10);
+    a.lea(sized(r::r11, rip_width()), r::ptr(r::r11, static_cast<std::int32_t>(cold.target)));
+    a.mov(r::r10d, cold.link);
+    jump_thunk(thunks_.link_miss);
+  }
+  for (const Label& label : cold_indirects_) {
+    a.bind(label);
+    a.mov(r::rcx, gpr_slot(1));
+    jump_thunk(thunks_.indirect_exit);
+  }
+}
+
+// R11 = RIP. What the indirect_exit thunk does, in place.
+void BlockEmitter::exit_by_jump_cache() {
+  auto& a = assembler_;
+  constexpr std::size_t kJump = offsetof(softmmu::View, jump);
+  static_assert(sizeof(softmmu::JumpEntry) * softmmu::kJumpWays == 8 * 8);
+  const auto entry = [](unsigned way, std::size_t field) {
+    r::Mem m = r::ptr(static_cast<std::uint64_t>(kJump + way * sizeof(softmmu::JumpEntry) + field),
+                      r::r10, 3, 8);
+    m.setSegment(r::gs);
+    return m;
+  };
+  Label miss = a.newLabel();
+  std::array<Label, softmmu::kJumpWays> found;
+  a.mov(gpr_slot(1), r::rcx);
+  a.pext(r::r10, r::r11, frame_slot(slot::jump_mask));
+  a.lea(r::r10, r::ptr(0, r::r10, 3));
+  for (unsigned way = 0; way < softmmu::kJumpWays; ++way) {
+    found[way] = a.newLabel();
+    a.mov(r::rcx, entry(way, offsetof(softmmu::JumpEntry, negated_rip)));
+    a.lea(r::rcx, r::ptr(r::rcx, r::r11));
+    a.jecxz(r::rcx, found[way]);
+  }
+  a.jmp(miss);
+  for (unsigned way = 0; way < softmmu::kJumpWays; ++way) {
+    Label calm = a.newLabel();
+    a.bind(found[way]);
+    a.mov(r::ecx, frame_slot(slot::attention, 4));
+    branch_if_rcx_zero(calm, miss);
+    a.mov(r::rcx, entry(way, offsetof(softmmu::JumpEntry, rip_base)));
+    a.mov(frame_slot(slot::rip_base), r::rcx);
+    a.mov(r::rcx, gpr_slot(1));
+    a.jmp(entry(way, offsetof(softmmu::JumpEntry, host_code)));
+  }
+  cold_indirects_.push_back(miss);
+}
+
+// R10 = the return RIP that a call has just pushed. The host CALL makes the host's return predictor
+// expect the RET of exit_to_caller(), which comes back behind it.
+void BlockEmitter::expect_return(std::int64_t next) {
+  auto& a = assembler_;
+  constexpr std::size_t kReturns = offsetof(softmmu::View, returns);
+  static_assert(softmmu::kReturns * sizeof(softmmu::ReturnEntry) == 4 * 256,
+                "an 8-bit index wraps around the ring by itself");
+  const auto entry = [](std::size_t field) {
+    r::Mem m = r::ptr(static_cast<std::uint64_t>(kReturns + field), r::r11, 2, 8);
+    m.setSegment(r::gs);
+    return m;
+  };
+  Label back = a.newLabel(), go = a.newLabel();
+  a.not_(r::r10);
+  a.movzx(r::r11d, frame_slot(slot::return_top, 1));
+  a.mov(entry(offsetof(softmmu::ReturnEntry, tag)), r::r10);
+  a.lea(r::r10, r::ptr(back));
+  a.mov(entry(offsetof(softmmu::ReturnEntry, host_code)), r::r10);
+  a.lea(r::r11d, r::ptr(r::r11, sizeof(softmmu::ReturnEntry) / 4));
+  a.mov(frame_slot(slot::return_top, 1), r::r11b);
+  a.call(go);
+  // Back from the callee, whose page is another perhaps; R11 = the return RIP.
+  a.bind(back);
+  a.lea(sized(r::r11, rip_width()), r::ptr(r::r11, -static_cast<std::int32_t>(next)));
+  a.mov(frame_slot(slot::rip_base), r::r11);
+  exit_to(next, rip_width());
+  a.bind(go);
+  a.lea(r::rsp, r::ptr(r::rsp, 8));
+}
+
+// R11 = RIP that a RET has just popped.
+void BlockEmitter::exit_to_caller() {
+  auto& a = assembler_;
+  constexpr std::size_t kReturns = offsetof(softmmu::View, returns);
+  Label hit = a.newLabel(), miss = a.newLabel();
+  a.movzx(r::r10d, frame_slot(slot::return_top, 1));
+  a.mov(gpr_slot(1), r::rcx);
+  a.lea(r::r10d, r::ptr(r::r10, -static_cast<int>(sizeof(softmmu::ReturnEntry) / 4)));
+  a.mov(frame_slot(slot::return_top, 1), r::r10b);
+  a.movzx(r::r10d, r::r10b);
+  a.mov(r::rcx, view_entry(kReturns + offsetof(softmmu::ReturnEntry, tag)));
+  a.lea(r::rcx, r::ptr(r::rcx, r::r11, 0, 1));
+  branch_if_rcx_zero(hit, miss);
+  a.mov(r::rcx, gpr_slot(1));
+  a.push(view_entry(kReturns + offsetof(softmmu::ReturnEntry, host_code)));
+  a.ret();
+  cold_indirects_.push_back(miss);
+}
+
+}  // namespace ringshift::translator
