@@ -263,6 +263,25 @@ void PhysicalMemory::watch(PhysicalAddress page, bool on) {
                        __ATOMIC_SEQ_CST);
 }
 
+PhysicalMemory::PageRun PhysicalMemory::uniform_pages(std::uint64_t number,
+                                                      std::uint64_t limit) const {
+  const std::uint64_t end = number + std::min(limit, attributes_.size() - number);
+  const std::uint8_t kind = attributes(number);
+  const std::uint64_t word_of_kind = kind * std::uint64_t{0x0101010101010101};
+  std::uint64_t at = number + 1;
+  while (at < end) {
+    std::uint64_t word = 0;
+    if (end - at >= sizeof word) std::memcpy(&word, &attributes_[at], sizeof word);
+    if (end - at >= sizeof word && word == word_of_kind)
+      at += sizeof word;
+    else if (attributes(at) == kind)
+      ++at;
+    else
+      break;
+  }
+  return {at - number, !(kind & kOverlaid), (kind & kWatched) != 0};
+}
+
 void PhysicalMemory::report_write(std::uint64_t address, std::size_t bytes) {
   if (observer_ && watched({address})) observer_->on_watched_write({address}, bytes);
 }

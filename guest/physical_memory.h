@@ -95,6 +95,14 @@ class PhysicalMemory {
     return high < ram_bytes_ - low_bytes_ ? page_number(low_bytes_ + high) : kNoRam;
   }
 
+  // How far the pages of RAM from `number` on are of one kind, and of which; not more than `limit`.
+  struct PageRun {
+    std::uint64_t pages = 0;
+    bool plain = false;  // ram_page() gives it
+    bool watched = false;
+  };
+  PageRun uniform_pages(std::uint64_t number, std::uint64_t limit) const;
+
   // Accesses of any length anywhere; unbacked bytes read as 0xff and drop writes. Watched pages
   // report to the observer first. A device sees one access when `size` is 1, 2, 4 or 8 and all of
   // it lies in the range; others are split into naturally aligned ones.

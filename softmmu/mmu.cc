@@ -66,7 +66,7 @@ bool Mmu::select_view() {
   mode_ = mode;
   cr3_ = state_.cr3;
   View* const before = current_;
-  current_ = &view(view_kind({AccessKind::kRead, state_.cpl == 3, false}));
+  current_ = &view(privilege_of({AccessKind::kRead, state_.cpl == 3, false}));
   if (current_ == before) return false;
   ++counters_.view_switches;
   return true;
@@ -90,16 +90,30 @@ Mmu::Space& Mmu::find_space() {
   return *space;
 }
 
-Mmu::ViewKind Mmu::view_kind(Access access) const {
-  if (access.user) return kUserView;
-  return !access.implicit && smap_ac(state_.cr4, state_.rflags) ? kSupervisorAcView
-                                                                : kSupervisorView;
+Privilege Mmu::privilege_of(Access access) const {
+  if (access.user) return Privilege::kUser;
+  return !access.implicit && smap_ac(state_.cr4, state_.rflags) ? Privilege::kSupervisorAc
+                                                                : Privilege::kSupervisor;
 }
 
-View& Mmu::view(ViewKind kind) {
-  std::unique_ptr<View>& view = space_->views[kind];
-  if (!view) view = View::create();
+View& Mmu::view(Privilege privilege) {
+  std::unique_ptr<View>& view = space_->views[static_cast<std::size_t>(privilege)];
+  if (!view) {
+    view = View::create(privilege, &unused_windows_);
+    view->set_listener(listener_);
+  }
   return *view;
+}
+
+void Mmu::set_listener(ViewListener* listener) {
+  listener_ = listener;
+  for (Space& space : spaces_)
+    for (auto& view : space.views)
+      if (view) view->set_listener(listener);
+}
+
+std::optional<LeafTable> Mmu::leaf_table(LinearAddress a) const {
+  return LeafTable::find(memory_, state_, features_, a, data_access(AccessKind::kRead));
 }
 
 Access Mmu::data_access(AccessKind kind) const { return {kind, state_.cpl == 3, false}; }
@@ -157,7 +171,7 @@ Checked<Translation> Mmu::translate_fetch(LinearAddress a) {
 // ------------------------------------------------------------------------------------
 
 Checked<Mmu::Place> Mmu::locate(LinearAddress a, Access access) {
-  View& in = view(view_kind(access));
+  View& in = view(privilege_of(access));
   if (std::uint8_t* host = access.kind == AccessKind::kWrite ? in.find_write(a) : in.find_read(a))
     return Place{host, {}};
   const auto translation = walk_counted(a, access);
@@ -197,7 +211,7 @@ Status Mmu::read(LinearAddress a, std::span<std::uint8_t> out, Access access) {
   ++counters_.slow_reads;
   access.kind = AccessKind::kRead;
   if (guest::page_offset(a.value) + out.size() <= guest::kPageBytes)
-    if (const std::uint8_t* host = view(view_kind(access)).find_read(a)) {
+    if (const std::uint8_t* host = view(privilege_of(access)).find_read(a)) {
       guest::copy_bytes(out.data(), host, out.size());
       return {};
     }
@@ -212,7 +226,7 @@ Status Mmu::write(LinearAddress a, std::span<const std::uint8_t> in, Access acce
   ++counters_.slow_writes;
   access.kind = AccessKind::kWrite;
   if (guest::page_offset(a.value) + in.size() <= guest::kPageBytes)
-    if (std::uint8_t* host = view(view_kind(access)).find_write(a)) {
+    if (std::uint8_t* host = view(privilege_of(access)).find_write(a)) {
       guest::copy_bytes(host, in.data(), in.size());
       return {};
     }
@@ -306,6 +320,7 @@ void Mmu::drop_links(std::uint64_t host_code) {
 }
 
 void Mmu::drop_writable(PhysicalAddress page) {
+  if (listener_) listener_->became_watched(page);
   const std::uint64_t number = memory_.ram_page_number(page);
   if (number == guest::PhysicalMemory::kNoRam || !maybe_writable_[number]) return;
   for_each_view(kNoPcid, [page](View& view) { view.drop_writable(page); });

@@ -7,10 +7,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "softmmu/leaf_table.h"
 #include "softmmu/page_walk.h"
 #include "softmmu/view.h"
 
@@ -89,6 +91,17 @@ class Mmu {
   // through read() or write(), which set the watchpoint's bit in the state's pending_debug.
   void watch(const Watchpoints& watchpoints);
   bool watching() const { return watching_; }
+  const Watchpoints& watchpoints() const { return watchpoints_; }
+
+  // --- For who keeps more than the views do (shadowpt/) ---
+  // Told of everything that any view drops, from now on; null: nobody.
+  void set_listener(ViewListener* listener);
+  // The pages around `a` as the current view may cache them.
+  std::optional<LeafTable> leaf_table(guest::LinearAddress a) const;
+  // A walk that changes nothing, under the state in which `view` is current; for tests.
+  guest::Checked<Translation> fresh_walk(const View& view, guest::LinearAddress a,
+                                         AccessKind kind) const;
+  const guest::CpuState& state() const { return state_; }
 
   guest::PhysicalMemory& memory() { return memory_; }
   const MmuCounters& counters() const { return counters_; }
@@ -96,17 +109,14 @@ class Mmu {
   std::string check_invariants();
 
  private:
-  // With SMAP, pages of the user can be reached by the supervisor while EFLAGS.AC is set: what is
-  // cached then has a view of its own, and the plain supervisor view never holds such a page.
   static constexpr unsigned kNoPcid = ~0u;
-  enum ViewKind : unsigned { kUserView, kSupervisorView, kSupervisorAcView };
   // One address space. Views are made when first used; the spaces themselves exist from the start,
   // because the heap's code may use the SIMD registers that hold guest state.
   struct Space {
     unsigned pcid = kNoPcid;
     std::uint64_t cr3 = 0;  // when last selected
     std::uint64_t last_use = 0;
-    std::array<std::unique_ptr<View>, 3> views;
+    std::array<std::unique_ptr<View>, 3> views;  // by Privilege
   };
   // Where one page's part of an access is: in host memory, or else only at a physical address.
   struct Place {
@@ -120,8 +130,8 @@ class Mmu {
   };
 
   std::uint64_t mode_now() const;
-  ViewKind view_kind(Access access) const;
-  View& view(ViewKind kind);
+  Privilege privilege_of(Access access) const;
+  View& view(Privilege privilege);
   Space& find_space();
   template <typename F>
   void for_each_view(unsigned pcid, F action);  // kNoPcid: of every space
@@ -134,11 +144,13 @@ class Mmu {
   void copy_in(const Place& place, std::span<const std::uint8_t> in);
   bool page_has_watchpoint(guest::LinearAddress a) const;
   void note_access(guest::LinearAddress a, std::size_t bytes, Access access);
-  std::string check_view(const Space& space, ViewKind kind);
+  std::string check_view(const Space& space, const View& view);
 
   guest::PhysicalMemory& memory_;
   guest::CpuState& state_;
   const PagingFeatures features_;
+  UnusedWindows unused_windows_;
+  ViewListener* listener_ = nullptr;
   View* current_ = nullptr;
   Space* space_ = nullptr;
   std::uint64_t mode_ = 0, cr3_ = 0;  // what current_ was selected for

@@ -14,25 +14,29 @@ std::string hex(std::uint64_t value) {
 
 }  // namespace
 
-std::string Mmu::check_view(const Space& space, ViewKind kind) {
-  const View& cached_view = *space.views[kind];
-  if (std::string text = cached_view.check_structure(); !text.empty()) return text;
-
-  // The state under which this view would be current.
+guest::Checked<Translation> Mmu::fresh_walk(const View& view, guest::LinearAddress a,
+                                            AccessKind kind) const {
   guest::CpuState state = state_;
-  state.cr3 = space.cr3;
-  state.cpl = kind == kUserView ? 3 : 0;
+  for (const Space& space : spaces_)
+    for (const auto& candidate : space.views)
+      if (candidate.get() == &view) state.cr3 = space.cr3;
+  const bool user = view.privilege() == Privilege::kUser;
+  state.cpl = user ? 3 : 0;
   state.rflags &= ~guest::flags::kAc;
-  if (kind == kSupervisorAcView) state.rflags |= guest::flags::kAc;
+  if (view.privilege() == Privilege::kSupervisorAc) state.rflags |= guest::flags::kAc;
+  return walk(memory_, state, features_, a, {kind, user, false}, false);
+}
+
+std::string Mmu::check_view(const Space& space, const View& cached_view) {
+  if (std::string text = cached_view.check_structure(); !text.empty()) return text;
 
   const auto check = [&](View::Kind table, AccessKind access, const char* name) -> std::string {
     for (const View::Cached& cached : cached_view.cached(table)) {
       const Mapping& mapping = cached.mapping;
       const std::string where = std::string(name) + " " + hex(mapping.page.value) + " (view " +
-                                std::to_string(kind) + ", pcid " + std::to_string(space.pcid) +
-                                "): ";
-      const auto fresh =
-          walk(memory_, state, features_, mapping.page, {access, kind == kUserView, false}, false);
+                                std::to_string(static_cast<int>(cached_view.privilege())) +
+                                ", pcid " + std::to_string(space.pcid) + "): ";
+      const auto fresh = fresh_walk(cached_view, mapping.page, access);
       if (!fresh) return where + "a walk faults with error code " + hex(fresh.error().error_code);
       if (fresh->address != mapping.physical_page)
         return where + "cached frame " + hex(mapping.physical_page.value) + ", a walk gives " +
@@ -59,10 +63,9 @@ std::string Mmu::check_view(const Space& space, ViewKind kind) {
 
 std::string Mmu::check_invariants() {
   for (const Space& space : spaces_)
-    for (unsigned kind = 0; kind < space.views.size(); ++kind)
-      if (space.views[kind])
-        if (std::string text = check_view(space, static_cast<ViewKind>(kind)); !text.empty())
-          return text;
+    for (const auto& view : space.views)
+      if (view)
+        if (std::string text = check_view(space, *view); !text.empty()) return text;
   return {};
 }
 

@@ -11,6 +11,8 @@
 
 #include <algorithm>
 
+#include "softmmu/walker.h"
+
 namespace ringshift::softmmu {
 namespace {
 
@@ -22,81 +24,7 @@ namespace cr0 = guest::cr0;
 namespace cr4 = guest::cr4;
 namespace efer = guest::efer;
 
-// SDM Vol. 3 "Hierarchical Paging Structures: an Overview".
-namespace entry {
-constexpr std::uint64_t kPresent = 1u << 0, kWritable = 1u << 1, kUser = 1u << 2,
-                        kAccessed = 1u << 5, kDirty = 1u << 6, kPageSize = 1u << 7,
-                        kGlobal = 1u << 8, kExecuteDisable = std::uint64_t{1} << 63;
-}
-
-// SDM Vol. 3 "Page-Fault Exceptions".
-namespace error {
-constexpr std::uint32_t kPresent = 1, kWrite = 2, kUser = 4, kReserved = 8, kFetch = 16;
-}
-
-// Bits first..last of a word.
-constexpr std::uint64_t bits(unsigned first, unsigned last) {
-  return first > last ? 0 : (~std::uint64_t{0} >> (63 - last)) & (~std::uint64_t{0} << first);
-}
-
-constexpr unsigned kPteShift = 12;
-constexpr unsigned kMaxLevels = 4;
-
-// What the mode fixes before the walk starts.
-struct Mode {
-  unsigned entry_bytes = 8;
-  unsigned index_bits = 9;
-  unsigned top_shift = 12;         // lowest linear bit that the first table decodes
-  std::uint64_t table = 0;         // first table
-  std::uint64_t reserved = 0;      // in every present entry
-  std::uint64_t page_sizes = 0;    // bit n: an entry that decodes from bit n may be a large page
-  std::uint64_t no_page_size = 0;  // bit n: PS of such an entry is reserved
-};
-
-class Walker {
- public:
-  Walker(PhysicalMemory& memory, const guest::CpuState& state, const PagingFeatures& features,
-         LinearAddress linear, Access access, bool update_ad)
-      : memory_(memory),
-        state_(state),
-        features_(features),
-        linear_(state.long_mode_active() ? linear.value : linear.value & 0xffffffff),
-        access_(access),
-        update_ad_(update_ad) {}
-
-  Checked<Translation> run();
-
- private:
-  struct Step {
-    PhysicalAddress where;
-    std::uint64_t value;
-  };
-
-  bool pae() const { return state_.cr4 & cr4::kPae; }
-  bool execute_disable() const { return pae() && (state_.msr.efer & efer::kNxe); }
-  std::uint64_t frame_mask() const { return bits(12, features_.physical_address_bits - 1); }
-
-  bool select_mode();
-  std::uint64_t load_entry(PhysicalAddress where) const;
-  std::uint64_t large_page_reserved(unsigned shift) const;
-  PhysicalAddress page_frame(std::uint64_t leaf, unsigned shift) const;
-  bool permitted(AccessKind kind) const;
-  bool set_accessed_and_dirty();
-  tl::unexpected<guest::GuestFault> fault(std::uint32_t cause) const;
-
-  PhysicalMemory& memory_;
-  const guest::CpuState& state_;
-  const PagingFeatures& features_;
-  const std::uint64_t linear_;
-  const Access access_;
-  const bool update_ad_;
-
-  Mode mode_;
-  std::array<Step, kMaxLevels> path_;
-  unsigned steps_ = 0;
-  std::uint64_t granted_ = 0;  // R/W and U/S set in every entry so far
-  std::uint64_t denied_ = 0;   // XD set in some entry so far
-};
+}  // namespace
 
 // SDM Vol. 3 "Page-Fault Exceptions": I/D is reported only where the processor distinguishes
 // fetches from reads, that is with SMEP or with execute-disable.
@@ -162,8 +90,8 @@ PhysicalAddress Walker::page_frame(std::uint64_t leaf, unsigned shift) const {
 }
 
 // SDM Vol. 3 "Determination of Access Rights".
-bool Walker::permitted(AccessKind kind) const {
-  const bool user_page = granted_ & entry::kUser;
+bool Walker::permits(AccessKind kind, std::uint64_t granted) const {
+  const bool user_page = granted & entry::kUser;
   if (access_.user) {
     if (!user_page) return false;
   } else if (user_page) {
@@ -178,7 +106,7 @@ bool Walker::permitted(AccessKind kind) const {
     case AccessKind::kRead:
       return true;
     case AccessKind::kWrite:
-      return (granted_ & entry::kWritable) || (!access_.user && !(state_.cr0 & cr0::kWp));
+      return (granted & entry::kWritable) || (!access_.user && !(state_.cr0 & cr0::kWp));
     case AccessKind::kExecute:
       return !(denied_ & entry::kExecuteDisable);
   }
@@ -199,51 +127,50 @@ bool Walker::set_accessed_and_dirty() {
   return true;
 }
 
+// Which bits of a present entry may not be set.
+std::uint64_t Walker::reserved_in(std::uint64_t value, unsigned shift) const {
+  if (shift == kPteShift || !(value & entry::kPageSize)) return mode_.reserved;
+  if (mode_.page_sizes >> shift & 1) return mode_.reserved | large_page_reserved(shift);
+  return mode_.reserved | (mode_.no_page_size >> shift & 1 ? entry::kPageSize : 0);
+}
+
+guest::Status Walker::descend() {
+  if (!select_mode()) return fault(0);
+  steps_ = 0;
+  granted_ = entry::kWritable | entry::kUser;
+  denied_ = 0;
+  std::uint64_t table = mode_.table;
+  for (shift_ = mode_.top_shift;; shift_ -= mode_.index_bits) {
+    const std::uint64_t index = (linear_ >> shift_) & bits(0, mode_.index_bits - 1);
+    Step& step = path_[steps_++];
+    step.where = {table + index * mode_.entry_bytes};
+    step.value = load_entry(step.where);
+    if (!(step.value & entry::kPresent)) return fault(0);
+    if (step.value & reserved_in(step.value, shift_))
+      return fault(error::kPresent | error::kReserved);
+    granted_ &= step.value;
+    denied_ |= step.value;
+    if (is_leaf(step.value, shift_)) return {};
+    table = step.value & (mode_.entry_bytes == 8 ? frame_mask() : bits(12, 31));
+  }
+}
+
 Checked<Translation> Walker::run() {
   if (!state_.paging()) return Translation{{linear_}, guest::kPageBytes, true, false};
-  if (!select_mode()) return fault(0);
   for (;;) {
-    steps_ = 0;
-    granted_ = entry::kWritable | entry::kUser;
-    denied_ = 0;
-    std::uint64_t table = mode_.table;
-    unsigned shift = mode_.top_shift;
-    for (;; shift -= mode_.index_bits) {
-      const std::uint64_t index = (linear_ >> shift) & bits(0, mode_.index_bits - 1);
-      Step& step = path_[steps_++];
-      step.where = {table + index * mode_.entry_bytes};
-      step.value = load_entry(step.where);
-      if (!(step.value & entry::kPresent)) return fault(0);
-      std::uint64_t reserved = mode_.reserved;
-      bool leaf = shift == kPteShift;
-      if (!leaf && (step.value & entry::kPageSize)) {
-        if ((mode_.page_sizes >> shift) & 1) {
-          leaf = true;
-          reserved |= large_page_reserved(shift);
-        } else if ((mode_.no_page_size >> shift) & 1) {
-          reserved |= entry::kPageSize;
-        }
-      }
-      if (step.value & reserved) return fault(error::kPresent | error::kReserved);
-      granted_ &= step.value;
-      denied_ |= step.value;
-      if (leaf) break;
-      table = step.value & (mode_.entry_bytes == 8 ? frame_mask() : bits(12, 31));
-    }
+    if (auto status = descend(); !status) return tl::unexpected(status.error());
     if (!permitted(access_.kind)) return fault(error::kPresent);
     if (update_ad_ && !set_accessed_and_dirty()) continue;
 
     const std::uint64_t leaf = path_[steps_ - 1].value;
     Translation result;
-    result.page_bytes = std::uint64_t{1} << shift;
-    result.address = page_frame(leaf, shift) + (linear_ & (result.page_bytes - 1));
+    result.page_bytes = std::uint64_t{1} << shift_;
+    result.address = page_frame(leaf, shift_) + (linear_ & (result.page_bytes - 1));
     result.writable = (leaf & entry::kDirty) && permitted(AccessKind::kWrite);
     result.global = (leaf & entry::kGlobal) && (state_.cr4 & cr4::kPge);
     return result;
   }
 }
-
-}  // namespace
 
 PagingFeatures PagingFeatures::of(const guest::CpuModel& model) {
   return {model.physical_address_bits(), model.has(guest::feature::kPage1Gb),

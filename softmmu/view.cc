@@ -1,8 +1,6 @@
 // softmmu/view.cc - filling and dropping what one view caches, at the cost of what was used.
 #include "softmmu/view.h"
 
-#include <sys/mman.h>
-
 #include <bit>
 #include <new>
 #include <string>
@@ -37,19 +35,21 @@ constexpr unsigned k4MShift = 22, k1GShift = 30;
 // --- Life
 // -----------------------------------------------------------------------------------------
 
-std::unique_ptr<View> View::create() { return std::unique_ptr<View>(new View); }
-
-void* View::operator new(std::size_t bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  return memory;
+std::unique_ptr<View> View::create(Privilege privilege, const UnusedWindows* unused) {
+  const ViewSpace space = map_view_space(sizeof(View), unused);
+  if (!space.start) throw std::bad_alloc();
+  return std::unique_ptr<View>(::new (space.start) View(privilege, space.has_windows));
 }
 
-void View::operator delete(void* memory) { munmap(memory, sizeof(View)); }
+void View::operator delete(View* view, std::destroying_delete_t) {
+  const ViewSpace space{view, view->has_windows_};
+  view->~View();
+  unmap_view_space(space, sizeof(View));
+}
 
 // Everything else is zero already, and must stay untouched.
-View::View() {
+View::View(Privilege privilege, bool has_windows)
+    : privilege_(privilege), has_windows_(has_windows) {
   for (const std::size_t index : {std::size_t{0}, kTlbEntries - 1})
     read[index].tag = write[index].tag = invalid_tag(index);
   for (std::size_t way = 0; way < kJumpWays; ++way)
@@ -269,6 +269,7 @@ void View::drop_links_of(LinearAddress page) {
 }
 
 void View::flush(bool keep_global) {
+  if (listener_) listener_->flushed(*this, keep_global);
   flush_side(read, read_side_, keep_global);
   flush_side(write, write_side_, keep_global);
   flush_fetches(keep_global);
@@ -306,6 +307,7 @@ void View::flush_large_page(LinearAddress page) {
 }
 
 void View::flush_page(LinearAddress a) {
+  if (listener_) listener_->flushed_page(*this, a);
   const LinearAddress page{page_of(a.value)};
   if (local_.may_hold_large_page(page) || global_.may_hold_large_page(page)) {
     flush_large_page(page);

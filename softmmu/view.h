@@ -18,11 +18,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "guest/address.h"
+#include "softmmu/view_listener.h"
+#include "softmmu/view_space.h"
 
 namespace ringshift::softmmu {
 
@@ -83,11 +86,18 @@ struct Mapping {
   bool global = false;
 };
 
+// Whose accesses a view serves. With SMAP, pages of the user can be reached by the supervisor while
+// EFLAGS.AC is set: what is cached then has a view of its own, and the plain supervisor view never
+// holds such a page.
+enum class Privilege : std::uint8_t { kUser, kSupervisor, kSupervisorAc };
+
 class alignas(4096) View {
  public:
-  // Views exist only on pages fresh from the host, which are zero.
-  static std::unique_ptr<View> create();
-  static void operator delete(void* memory);
+  // Views exist only on pages fresh from the host, which are zero. Without `unused`, or where the
+  // host gives no such address space, the view has no windows.
+  static std::unique_ptr<View> create(Privilege privilege = Privilege::kSupervisor,
+                                      const UnusedWindows* unused = nullptr);
+  static void operator delete(View* view, std::destroying_delete_t);
 
   std::array<TlbEntry, kTlbEntries> read;
   std::array<TlbEntry, kTlbEntries> write;
@@ -98,6 +108,19 @@ class alignas(4096) View {
   std::uint64_t jump_mode = 0;
   // RIPs are linear addresses in that mode: CS has no base.
   bool jumps_are_linear = false;
+
+  Privilege privilege() const { return privilege_; }
+  bool has_windows() const { return has_windows_; }
+  // Only with windows: what to add to a linear address of 64-bit code, by its bits 47:32.
+  std::uint64_t* window_delta() { return reinterpret_cast<std::uint64_t*>(this + 1); }
+  std::uint8_t* flat_window() const {
+    return reinterpret_cast<std::uint8_t*>(reinterpret_cast<std::uint64_t>(this) +
+                                           kViewWindowOffset);
+  }
+
+  // Told of everything that drops entries; `listener_slot` is the listener's own.
+  void set_listener(ViewListener* listener) { listener_ = listener; }
+  std::uint32_t listener_slot = 0;
 
   static std::size_t tlb_index(guest::LinearAddress a) { return (a.value >> 12) % kTlbEntries; }
   // The first entry of the set that `rip` belongs to.
@@ -201,8 +224,7 @@ class alignas(4096) View {
     std::uint64_t packed;
   };
 
-  View();
-  static void* operator new(std::size_t bytes);
+  View(Privilege privilege, bool has_windows);
 
   static std::uint64_t pack(const Mapping& mapping);
   static Mapping unpack(std::uint64_t tag, std::uint64_t packed);
@@ -242,8 +264,14 @@ class alignas(4096) View {
   PageSets<4096> local_;
   PageSets<32768> global_;
   Filter<4096> writable_frames_;
+  Privilege privilege_;
+  bool has_windows_;
+  ViewListener* listener_ = nullptr;
 };
 
+// From the view's first byte to the table that window_delta() points to.
+inline constexpr std::size_t kWindowTableOffset = sizeof(View);
+static_assert(kWindowTableOffset + kWindowTableBytes + (std::size_t{64} << 20) < kViewWindowOffset);
 static_assert(sizeof(TlbEntry) == 16 && sizeof(JumpEntry) == 32 && sizeof(LinkEntry) == 16 &&
               sizeof(ReturnEntry) == 16);
 
