@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <array>
 #include <numeric>
 #include <vector>
 
@@ -239,6 +241,28 @@ TEST(PhysicalMemory, ObserverHearsEveryWriteToAWatchedPageBeforeIt) {
   EXPECT_THAT(observer.writes, IsEmpty());
   memory->watch({0xfee00000}, true);  // not RAM: nothing to watch
   EXPECT_FALSE(memory->watched({0xfee00000}));
+}
+
+// A run ends where the next page is of another kind, wherever in a word of attributes that is.
+TEST(PhysicalMemory, UniformPages) {
+  auto memory = *std::move(PhysicalMemory::create(200 * kPageBytes));
+  const std::array<std::uint8_t, 1> image{1};
+  ASSERT_TRUE(memory->add_rom({150 * kPageBytes}, image));
+  EXPECT_EQ(memory->uniform_pages(0, 1000).pages, 150u);
+  EXPECT_TRUE(memory->uniform_pages(0, 1).plain);
+  EXPECT_FALSE(memory->uniform_pages(150, 10).plain);
+  EXPECT_EQ(memory->uniform_pages(150, 10).pages, 1u);
+  EXPECT_EQ(memory->uniform_pages(151, 1000).pages, 49u) << "not beyond the end of RAM";
+  for (std::uint64_t watched = 1; watched < 40; ++watched) {
+    memory->watch({watched * kPageBytes}, true);
+    for (std::uint64_t from = 0; from < watched; ++from) {
+      ASSERT_EQ(memory->uniform_pages(from, 1000).pages, watched - from);
+      ASSERT_EQ(memory->uniform_pages(from, 5).pages, std::min<std::uint64_t>(5, watched - from));
+    }
+    EXPECT_TRUE(memory->uniform_pages(watched, 9).watched);
+    EXPECT_EQ(memory->uniform_pages(watched, 9).pages, 1u);
+    memory->watch({watched * kPageBytes}, false);
+  }
 }
 
 TEST(PhysicalMemory, CompareExchange) {
