@@ -117,7 +117,7 @@ void Windows::became_watched(guest::PhysicalAddress page) {
     const PageRange gone = book_.remove(window, run.range);
     if (gone.pages() != 1 || !book_.add(window, run))
       unmap_host(window, gone);
-    else if (!write_protect_host(window, run.range))
+    else if (!set_host_rights(window, run.range, false))
       static_cast<void>(book_.remove(window, run.range));
   }
   book_.not_writable(frame);

@@ -124,6 +124,15 @@ std::optional<Run> Windows::choose_run(LinearAddress a, bool write, const Window
   return run;
 }
 
+// For a page that is mapped read-only, and just taken out of the books.
+bool Windows::allow_writes(Window& window, const Run& run) {
+  if (!set_host_rights(window, run.range, true)) return false;
+  ++counters_.upgrades;
+  if (book_.add(window, run)) return true;
+  unmap_host(window, run.range);
+  return false;
+}
+
 bool Windows::map_run(Window& window, const Run& run) {
   if (!map_host(window, run, memory_.memfd(), run.range.pages() <= kPopulatePages)) {
     ++counters_.failed;
@@ -138,7 +147,7 @@ bool Windows::map_run(Window& window, const Run& run) {
       const auto stretch = memory_.uniform_pages(part.frame, part.range.pages());
       part.range.end = part.range.begin + static_cast<std::uint32_t>(stretch.pages);
       part.writable = !stretch.watched;
-      if (!part.writable && !write_protect_host(window, part.range)) continue;
+      if (!part.writable && !set_host_rights(window, part.range, false)) continue;
     }
     counters_.pages += part.range.pages();
     if (!book_.add(window, part)) unmap_host(window, part.range);

@@ -41,8 +41,9 @@ bool map_host(const Window& window, const Run& run, int memfd, bool populate) {
   return false;
 }
 
-bool write_protect_host(const Window& window, PageRange range) {
-  if (mprotect(window.host_page(range.begin), bytes_of(range), PROT_READ) == 0) return true;
+bool set_host_rights(const Window& window, PageRange range, bool writable) {
+  const int rights = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  if (mprotect(window.host_page(range.begin), bytes_of(range), rights) == 0) return true;
   unmap_host(window, range);
   return false;
 }

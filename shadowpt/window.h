@@ -72,7 +72,7 @@ std::uint8_t* reserve_window();
 void release_window(std::uint8_t* host);
 // Both leave the range without access when the host refuses.
 [[nodiscard]] bool map_host(const Window& window, const Run& run, int memfd, bool populate);
-[[nodiscard]] bool write_protect_host(const Window& window, PageRange range);
+[[nodiscard]] bool set_host_rights(const Window& window, PageRange range, bool writable);
 void unmap_host(const Window& window, PageRange range);
 
 }  // namespace ringshift::shadowpt

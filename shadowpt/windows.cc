@@ -147,8 +147,13 @@ bool Windows::cover(View& view, LinearAddress a, bool write) {
   if (!window || !make_room(*window)) return false;
   const auto run = choose_run(a, write, *window);
   if (!run) return false;
-  // Mapped with fewer rights, or from a translation that is older than this one.
-  if (book_.at(*window, page)) unmap(*window, book_.remove(*window, {page, page + 1}));
+  if (const Piece* old = book_.at(*window, page)) {
+    const bool same_frame = run->range.pages() == 1 && old->frame_at(page) == run->frame;
+    const PageRange gone = book_.remove(*window, {page, page + 1});
+    if (same_frame && run->writable && gone.pages() == 1 && allow_writes(*window, *run))
+      return true;
+    unmap(*window, gone);  // an older translation of the page
+  }
   return map_run(*window, *run) && covers(*window, page, write);
 }
 

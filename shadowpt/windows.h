@@ -29,6 +29,7 @@ struct WindowOptions {
 
 struct WindowCounters {
   std::uint64_t maps = 0, pages = 0;  // runs mapped, and their pages
+  std::uint64_t upgrades = 0;         // pages that became writable
   std::uint64_t drops = 0;            // ranges of pages that lost a mapping or a right
   std::uint64_t evictions = 0;        // whole windows, for want of room
   std::uint64_t refused = 0;          // not worth it, see Credit
@@ -101,6 +102,7 @@ class Windows final : public softmmu::ViewListener {
   PageRange usable_ram(PageRange range, std::uint32_t page, std::uint32_t frame,
                        bool writable_leaf) const;
   bool map_run(Window& window, const Run& run);
+  bool allow_writes(Window& window, const Run& run);
 
   // rooms.cc: opening, closing and evicting windows.
   Window* open_window(ViewState& state, guest::LinearAddress a);
