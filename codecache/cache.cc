@@ -34,12 +34,17 @@ Cache::Page& Cache::page_of(std::uint64_t physical) {
 }
 
 Block* Cache::find(const BlockKey& key) const {
+  Recent& known = recent(key);
+  if (known.block && known.key == key) return known.block;
   const Page* page = find_page(key.physical);
   if (!page) return nullptr;
   const auto offset = static_cast<std::uint16_t>(page_offset(key.physical));
   auto [first, last] = page->blocks.equal_range(offset);
   for (auto it = first; it != last; ++it)
-    if (it->second->key.mode == key.mode) return it->second;
+    if (it->second->key.mode == key.mode) {
+      known = {key, it->second};
+      return it->second;
+    }
   return nullptr;
 }
 
@@ -138,6 +143,7 @@ void Cache::invalidate(Block& block) {
   if (!block.valid) return;
   listener_.before_change();
   block.valid = false;
+  if (Recent& known = recent(block.key); known.block == &block) known.block = nullptr;
   unlink(block);
   remove_from_page(block);
   ++counters_.invalidated_blocks;
@@ -151,6 +157,7 @@ void Cache::flush() {
     if (b.second_page != Block::kNoPage)
       memory_.watch(guest::PhysicalAddress{b.second_page}, false);
   }
+  std::fill(recent_.begin(), recent_.end(), Recent{});
   pages_.clear();
   blocks_.clear();
   arena_.reset();

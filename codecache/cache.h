@@ -3,6 +3,7 @@
 // translated pages as the memory's observer, so that no stale block is ever entered again.
 #pragma once
 
+#include <bit>
 #include <boost/container/flat_map.hpp>
 #include <cstdint>
 #include <deque>
@@ -83,6 +84,17 @@ class Cache final : public guest::WriteObserver {
     boost::container::flat_map<std::uint16_t, std::uint8_t> marks;  // Mark bits, by offset
     boost::container::small_vector<Block*, 1> tails;  // blocks of the page before that end here
   };
+  // Blocks that were looked for last: most look-ups need one cache line of the host.
+  struct Recent {
+    BlockKey key;
+    Block* block = nullptr;
+  };
+  static constexpr std::size_t kRecent = 8192;
+  Recent& recent(const BlockKey& key) const {
+    const std::uint64_t mixed = (key.physical ^ key.mode) * 0x9e3779b97f4a7c15;
+    return recent_[mixed >> (64 - std::countr_zero(kRecent))];
+  }
+
   Page& page_of(std::uint64_t physical);
   Page* find_page(std::uint64_t physical) const;
   void unlink(Block& block);
@@ -92,6 +104,7 @@ class Cache final : public guest::WriteObserver {
   Arena& arena_;
   guest::PhysicalMemory& memory_;
   CacheListener& listener_;
+  mutable std::vector<Recent> recent_{kRecent};
   std::unordered_map<std::uint64_t, std::unique_ptr<Page>> pages_;  // by page number
   std::deque<Block> blocks_;                                        // in order of host address
   CacheCounters counters_;

@@ -158,6 +158,7 @@ class BlockEmitter {
   void restore_flags_from_r10(unsigned bytes);
   void swap_gs();
   void read_time(const Operation& op, bool with_aux);
+  void store_selector(const Insn& insn, std::int32_t displacement);
   void read_register(const Operation& op, std::int32_t displacement, unsigned bytes);
 
   // --- emit_control.cc ---

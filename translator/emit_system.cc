@@ -53,6 +53,7 @@ void BlockEmitter::system(const Insn& insn, const Operation& op, SystemForm form
     case SystemForm::kReadControl:
       return read_register(op, control_register(op.reg), mode_.is_64bit() ? 8 : 4);
     case SystemForm::kReadSegment:
+      if (op.has_memory) return store_selector(insn, selector_slot(op.reg));
       return read_register(op, selector_slot(op.reg), 2);
     case SystemForm::kQuick:
     case SystemForm::kQuickTransfer:
@@ -208,7 +209,15 @@ void BlockEmitter::read_time(const Operation& op, bool with_aux) {
   a.mov(r::eax, r::r11d);
 }
 
-// A register of the state into a general register, zero-extended.
+void BlockEmitter::store_selector(const Insn& insn, std::int32_t displacement) {
+  auto& a = assembler_;
+  memory_operand(insn, true);
+  a.movzx(r::r10d, frame_slot(displacement, 2));
+  a.mov(r::ptr(r::r11, 0, 2), r::r10w);
+  end_access();
+}
+
+// A register of the state into a general register: zero-extended, or its low word.
 void BlockEmitter::read_register(const Operation& op, std::int32_t displacement, unsigned bytes) {
   auto& a = assembler_;
   if (bytes == 8)
@@ -217,7 +226,12 @@ void BlockEmitter::read_register(const Operation& op, std::int32_t displacement,
     a.mov(r::r10d, frame_slot(displacement, 4));
   else
     a.movzx(r::r10d, frame_slot(displacement, 2));
-  store_gpr(op.rm, r::r10);
+  if (op.operand_bytes != 2)
+    store_gpr(op.rm, r::r10);
+  else if (lives_in_memory(op.rm))
+    a.mov(gpr_slot(op.rm, 2), r::r10w);
+  else
+    a.mov(r::gpw(host_register(op.rm)), r::r10w);
 }
 
 }  // namespace ringshift::translator

@@ -57,7 +57,7 @@ SystemForm system_form(const Insn& insn, const Operation& op, ModeKey mode,
                        const guest::CpuModel& model, bool has_bmi2) {
   if (mode.single() || (op.prefixes & prefix::kLock)) return SystemForm::kNone;
   if (is_row(op, FormRow::kMovFromSegment))
-    return !op.has_memory && op.operand_bytes != 2 && op.reg < guest::kSegCount
+    return (!op.has_memory || insn.memory_bytes == 2) && op.reg < guest::kSegCount
                ? SystemForm::kReadSegment
                : SystemForm::kNone;
   switch (insn.mnemonic()) {

@@ -97,6 +97,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void direct_exit(const std::uint8_t* return_address);
   void link_miss(std::uint64_t rip, std::uint32_t link);
   void promote(const std::uint8_t* return_address);
+  void exit_by_jump_cache(codecache::Block& from, codecache::Exit& exit);
 
   // --- quick_transfers.cc ---
   bool quick(const translator::Operation& op, const std::uint8_t* return_address);

@@ -237,8 +237,10 @@ void BtVcpu::direct_exit(const std::uint8_t* return_address) {
   // Something else than the successor may run next: an interrupt, a fault.
   Block* to = cache_.find_host(f.next_code);
   if (cache_.counters().flushes != flushes || !from->valid || !to || !(to->key == key) ||
-      to->single || to->second_page != Block::kNoPage)
+      to->single)
     return;
+  // Where its second page lies is the mapping's affair: the jump cache knows.
+  if (to->second_page != Block::kNoPage) return exit_by_jump_cache(*from, *exit);
   const bool backward = guest::page_offset(key.physical) <= guest::page_offset(source.physical);
   if (backward && !to->checks_requests) {
     cache_.mark(key, codecache::Mark::kLoopHead);

@@ -8,6 +8,9 @@
 #include "runtime/bt/bt_vcpu.h"
 #include "translator/callouts/code_segment.h"
 #include "translator/callouts/descriptor.h"
+#include "translator/callouts/fast_system_calls.h"
+#include "translator/callouts/flags.h"
+#include "translator/callouts/iret.h"
 #include "translator/callouts/segment_load.h"
 #include "translator/callouts/stack_segment.h"
 #include "translator/instruction_table.h"
@@ -48,20 +51,13 @@ bool is_usual_stack(const Descriptor& d, unsigned cpl) {
 }  // namespace
 
 bool BtVcpu::quick(const Operation& op, const std::uint8_t* return_address) {
-  switch (translator::instruction_table()[op.row].mnemonic) {
-    case ZYDIS_MNEMONIC_SYSCALL:
-      return quick_system_call(op);
-    case ZYDIS_MNEMONIC_SYSRET:
-      return quick_system_return(op);
-    case ZYDIS_MNEMONIC_IRETQ:
-      return quick_interrupt_return(op);
-    case ZYDIS_MNEMONIC_STAC:
-      return quick_alignment_check(true, return_address);
-    case ZYDIS_MNEMONIC_CLAC:
-      return quick_alignment_check(false, return_address);
-    default:
-      return false;
-  }
+  const translator::Handler handler = translator::instruction_table()[op.row].handler;
+  if (handler == translator::syscall_entry) return quick_system_call(op);
+  if (handler == translator::syscall_return) return quick_system_return(op);
+  if (handler == translator::iret) return quick_interrupt_return(op);
+  if (handler == translator::stac) return quick_alignment_check(true, return_address);
+  if (handler == translator::clac) return quick_alignment_check(false, return_address);
+  return false;
 }
 
 // Goes on at state.rip with the new CPL, between two kinds of 64-bit code: from one jump cache into

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/bt/bt_vcpu.h"
+#include "translator/exit_stub.h"
 #include "translator/translator.h"
 
 namespace ringshift::runtime {
@@ -88,6 +89,18 @@ const std::uint8_t* BtVcpu::store_stub(const codecache::Block& block,
   const std::uint8_t* stub = arena_->append(code);
   store_stubs_.emplace(site, stub);
   return stub;
+}
+
+// An exit that cannot be linked leads to a stub of its own: RIP, then the jump cache.
+void BtVcpu::exit_by_jump_cache(codecache::Block& from, codecache::Exit& exit) {
+  spill_simd();
+  if (cache_.has_room(translator::kExitStubBytes)) {
+    const bool wide = ModeKey(from.key.mode).is_64bit();
+    const auto code =
+        translator::jump_cache_exit(arena_->next(), exit.target_offset, wide, thunks_);
+    cache_.redirect(from, exit, arena_->append(code));
+  }
+  translator::load_simd(frame(), simd_mask_);
 }
 
 }  // namespace ringshift::runtime

@@ -125,13 +125,17 @@ TEST_P(SystemForms, SwapgsAndControlRegisters) {
     a.mov(r10, cr4);
     a.mov(r11, cr2);
     a.mov(r15d, ds);
+    a.mov(si, ds);
+    a.mov(word_ptr(rdi), ss);
     a.int_(kDone);
   });
   auto& s = machine.state();
   s.segment(Seg::kGs).base = 0x1111;
   s.msr.kernel_gs_base = 0x2222;
   s.cr2 = 0xfedcba9876543210;
-  s.reg(Gpr::kR15) = ~0ull;
+  s.reg(Gpr::kR15) = s.reg(Gpr::kRsi) = ~0ull;
+  s.reg(Gpr::kRdi) = kData;
+  machine.store<std::uint64_t>(kData, ~0ull);
   expect_done(machine.run());
   EXPECT_EQ(s.segment(Seg::kGs).base, 0x2222u);
   EXPECT_EQ(s.msr.kernel_gs_base, 0x1111u);
@@ -140,6 +144,8 @@ TEST_P(SystemForms, SwapgsAndControlRegisters) {
   EXPECT_EQ(s.reg(Gpr::kR10), s.cr4);
   EXPECT_EQ(s.reg(Gpr::kR11), s.cr2);
   EXPECT_EQ(s.reg(Gpr::kR15), s.segment(Seg::kDs).selector);
+  EXPECT_EQ(s.reg(Gpr::kRsi), 0xffffffffffff0000 | s.segment(Seg::kDs).selector);
+  EXPECT_EQ(machine.load<std::uint64_t>(kData), 0xffffffffffff0000 | s.segment(Seg::kSs).selector);
 }
 
 // The counter with the guest's offset; flags stay, upper halves are cleared.
