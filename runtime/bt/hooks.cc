@@ -262,16 +262,20 @@ void BtVcpu::promote(const std::uint8_t* return_address) {
   if (!cold.valid) return go_on();
   ++promotions_;
   cache_.mark(key, codecache::Mark::kHot);
-  const codecache::Cache::Links links = cache_.links_to(cold);
-  cache_.invalidate(cold);
-  const std::uint64_t flushes = cache_.counters().flushes;
-  f.next_code = next();
-  // Something else than this block may run next: an interrupt, a fault.
-  Block* hot = f.next_code ? cache_.find_host(f.next_code) : nullptr;
-  if (cache_.counters().flushes != flushes || !hot || !(hot->key == key)) return;
-  for (const auto& link : links)
-    if (link.from->valid) cache_.link(*link.from, *link.exit, *hot);
-  translator::load_simd(f, simd_mask_);  // which the change of the books put away
+  {
+    const codecache::Cache::Links links = cache_.links_to(cold);
+    cache_.invalidate(cold);
+    const std::uint64_t flushes = cache_.counters().flushes;
+    f.next_code = next();
+    // A long list of links goes back to the library at the end of this scope.
+    spill_simd();
+    // Something else than this block may run next: an interrupt, a fault.
+    Block* hot = f.next_code ? cache_.find_host(f.next_code) : nullptr;
+    if (cache_.counters().flushes == flushes && hot && hot->key == key)
+      for (const auto& link : links)
+        if (link.from->valid) cache_.link(*link.from, *link.exit, *hot);
+  }
+  if (f.next_code) translator::load_simd(f, simd_mask_);
 }
 
 // A hot block branched to another page for the first time in this view.
