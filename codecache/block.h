@@ -26,11 +26,12 @@ struct FaultPoint {
   std::uint32_t access_begin = 0;  // and where that code begins
   std::uint16_t guest_offset = 0;  // of the instruction, from the start of the block
   std::uint8_t guest_length = 0;
-  bool reads_memory = false;      // a write access that also reads: the slow path fetches first
-  bool flags_saved = false;       // the guest's flags are in the frame, not in the host's
-  bool stack_segment = false;     // addressing faults are #SS
-  bool interrupt_shadow = false;  // the instruction before was an STI
   std::uint8_t group_instructions = 0;  // a group's look-up: how many run singly when it fails
+  bool reads_memory : 1 = false;      // a write access that also reads: the slow path fetches first
+  bool flags_saved : 1 = false;       // the guest's flags are in the frame, not in the host's
+  bool stack_segment : 1 = false;     // addressing faults are #SS
+  bool interrupt_shadow : 1 = false;  // the instruction before was an STI
+  std::uint16_t masked = 0;           // translator::MaskedOperand, packed
 };
 
 struct Block;

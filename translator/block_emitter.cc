@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "translator/masked_operand.h"
+
 namespace ringshift::translator {
 namespace r = asmjit::x86;
 
@@ -75,12 +77,14 @@ void BlockEmitter::mark_insn_start() {
   p.flags_saved = flags_saved_;
   p.interrupt_shadow = in_shadow_;
   p.guest_length = static_cast<std::uint8_t>(insn_->length());
+  p.masked = masked_operand_;
   block_.fault_points.push_back(p);
 }
 
 void BlockEmitter::begin_insn(const Insn& insn) {
   insn_ = &insn;
   in_shadow_ = std::exchange(shadow_next_, false);
+  masked_operand_ = masked_operand_of(insn).pack();
   mark_insn_start();
   ++block_.instructions;
   block_.guest_bytes = static_cast<std::uint16_t>(block_.guest_bytes + insn.length());

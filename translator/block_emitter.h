@@ -193,6 +193,7 @@ class BlockEmitter {
   codecache::Block block_;
   ModeKey mode_;
   const Insn* insn_ = nullptr;
+  std::uint16_t masked_operand_ = 0;  // of insn_, packed
   std::vector<ColdExit> cold_exits_;
   std::vector<ColdJump> cold_jumps_;
   std::vector<Record> records_;

@@ -62,6 +62,7 @@ struct alignas(64) Frame {
   std::uint64_t store_host = 0;  // where in the bounce buffer
   std::uint64_t store_linear = 0;
   std::uint64_t store_bytes = 0;
+  std::uint64_t store_mask = 0;      // a bit for each byte that is written; all ones: every byte
   std::uint64_t store_next_rip = 0;  // of the following instruction in the block; else kNoRip
   const std::uint8_t* next_code = nullptr;  // see Hooks
   std::uint32_t pending_vector = 0;

@@ -29,19 +29,9 @@ bool names_cache_line(ZydisMnemonic m) {
   return m == ZYDIS_MNEMONIC_CLFLUSH || m == ZYDIS_MNEMONIC_CLFLUSHOPT || m == ZYDIS_MNEMONIC_CLWB;
 }
 
-// Stores that may leave bytes as they are: those that the mask leaves out; for x87, all of them
-// when an unmasked exception becomes pending.
+// x87 stores keep all bytes as they are when an unmasked exception becomes pending.
 bool may_keep_bytes(const Insn& insn) {
-  switch (insn.raw.mnemonic) {
-    case ZYDIS_MNEMONIC_VMASKMOVPS:
-    case ZYDIS_MNEMONIC_VMASKMOVPD:
-    case ZYDIS_MNEMONIC_VPMASKMOVD:
-    case ZYDIS_MNEMONIC_VPMASKMOVQ:
-      return true;
-    default:
-      return insn.raw.meta.category == ZYDIS_CATEGORY_X87_ALU ||
-             (insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && insn.raw.raw.evex.aaa != 0);
-  }
+  return insn.raw.meta.category == ZYDIS_CATEGORY_X87_ALU;
 }
 
 void describe_operands(Insn& insn) {

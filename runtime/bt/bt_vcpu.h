@@ -81,6 +81,9 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void go_on() { frame().next_code = next(); }
   void sync_view();
   void set_rip(std::uint64_t rip);
+  guest::LinearAddress wrap_linear(guest::LinearAddress a) const {
+    return frame().state.in_64bit_code() ? a : guest::LinearAddress{a.value & 0xffffffff};
+  }
   std::uint64_t wrap_rip(std::uint64_t rip) const;
   std::uint64_t jump_mode(translator::ModeKey mode) const;
 
@@ -89,6 +92,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   std::uint8_t* group_miss(std::uint64_t linear, std::uint64_t kind, const std::uint8_t** slot);
   void access_fault(const codecache::Block& block, const codecache::FaultPoint& point,
                     const guest::GuestFault& fault);
+  guest::Status fetch(guest::LinearAddress a, std::span<std::uint8_t> to, bool write, bool reads);
   const std::uint8_t* store_stub(const codecache::Block& block, const codecache::FaultPoint& point,
                                  const std::uint8_t* site);
   bool commit_store();
@@ -112,6 +116,19 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   }
   std::uint64_t segment_check(std::uint64_t offset, std::uint64_t packed,
                               const std::uint8_t* return_address);
+
+  // --- masked_access.cc ---
+  guest::Status fetch_masked(guest::LinearAddress a, std::span<std::uint8_t> to, bool write,
+                             const codecache::FaultPoint& point);
+  void store_masked(guest::LinearAddress a, const std::uint8_t* from, std::uint64_t mask);
+  guest::Checked<guest::LinearAddress> masked_linear_address(const codecache::FaultPoint& point,
+                                                             guest::Seg segment,
+                                                             std::uint64_t offset, unsigned bytes,
+                                                             bool write);
+  struct MaskedBytes {
+    std::uint64_t selected, checked;  // a bit for each byte of the operand
+  };
+  MaskedBytes masked_bytes(const codecache::FaultPoint& point, unsigned bytes);
 
   // --- guest::Platform: the machine's, with the guest's SIMD state out of the registers ---
   std::uint32_t port_read(std::uint16_t port, unsigned size) override;

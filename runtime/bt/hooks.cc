@@ -77,6 +77,12 @@ std::uint8_t* BtVcpu::group_miss(std::uint64_t linear, std::uint64_t kind,
   return nullptr;
 }
 
+guest::Status BtVcpu::fetch(LinearAddress a, std::span<std::uint8_t> to, bool write, bool reads) {
+  if (write) RS_CHECK(mmu_.probe(a, to.size(), mmu_.data_access(AccessKind::kWrite)));
+  if (write && !reads) return {};
+  return mmu_.read(a, to, mmu_.data_access(AccessKind::kRead));
+}
+
 std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
                                   const std::uint8_t** slot) {
   const auto bytes = static_cast<unsigned>(kind & 0xff);
@@ -92,15 +98,6 @@ std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
   const Site site = site_of(cache_, *slot);
   const Block& block = *site.block;
   const FaultPoint& point = *site.point;
-  if (!canonical) {
-    access_fault(block, point,
-                 point.stack_segment ? guest::stack_fault() : guest::general_protection());
-    return nullptr;
-  }
-  if (!direct) {
-    access_fault(block, point, direct.error());
-    return nullptr;
-  }
   // MMIO handlers may look at the state.
   set_rip(frame().rip_base + block.start_offset() + point.guest_offset);
   const std::uint8_t* begin = block.host + point.access_begin;
@@ -112,11 +109,18 @@ std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
     go_on();
     return nullptr;
   }
-  guest::Status status;
   std::uint8_t* at = frame().bounce + linear % 64;
-  if (write) status = mmu_.probe(a, bytes, mmu_.data_access(AccessKind::kWrite));
-  if (status && (!write || point.reads_memory))
-    status = mmu_.read(a, {at, bytes}, mmu_.data_access(AccessKind::kRead));
+  frame().store_mask = ~std::uint64_t{0};
+  guest::Status status;
+  if (point.masked)
+    status = fetch_masked(a, {at, bytes}, write, point);
+  else if (!canonical)
+    status =
+        tl::unexpected(point.stack_segment ? guest::stack_fault() : guest::general_protection());
+  else if (!direct)
+    status = tl::unexpected(direct.error());
+  else
+    status = fetch(a, {at, bytes}, write, point.reads_memory);
   if (!status) {
     access_fault(block, point, status.error());
     return nullptr;
@@ -142,8 +146,11 @@ bool BtVcpu::commit_store() {
   const auto bytes = static_cast<std::size_t>(f.store_bytes);
   const auto* from = reinterpret_cast<const std::uint8_t*>(f.store_host);
   // Probed before the instruction ran, so it cannot fault now.
-  static_cast<void>(mmu_.write(LinearAddress{f.store_linear}, {from, bytes},
-                               mmu_.data_access(AccessKind::kWrite)));
+  if (~f.store_mask)
+    store_masked(LinearAddress{f.store_linear}, from, f.store_mask);
+  else
+    static_cast<void>(mmu_.write(LinearAddress{f.store_linear}, {from, bytes},
+                                 mmu_.data_access(AccessKind::kWrite)));
   if (f.store_next_rip != translator::kNoRip &&
       (code_changed_ || f.attention.load(std::memory_order_relaxed))) {
     set_rip(f.store_next_rip);
@@ -162,20 +169,22 @@ std::uint64_t BtVcpu::segment_check(std::uint64_t offset, std::uint64_t packed,
   const auto bytes = static_cast<unsigned>(packed >> 8 & 0xff);
   const bool write = packed >> 16 & 1;
   auto& s = state();
+  const Site site = site_of(cache_, return_address);
   auto fail = [&](const GuestFault& fault) {
-    const Site site = site_of(cache_, return_address);
     access_fault(*site.block, *site.point, fault);
     return ~std::uint64_t{0};
   };
   std::uint64_t linear = offset;
   if (!s.in_64bit_code()) {
-    const auto checked = translator::linear_address(core_, seg, offset, bytes, write);
+    auto checked = translator::linear_address(core_, seg, offset, bytes, write);
+    if (!checked && site.point->masked)
+      checked = masked_linear_address(*site.point, seg, offset, bytes, write);
     if (!checked) return fail(checked.error());
     linear = checked->value;
   }
   const bool aligned_only =
       (s.cr0 & guest::cr0::kAm) && (s.rflags & guest::flags::kAc) && s.cpl == 3;
-  if (aligned_only && (linear & (bytes - 1)) && (bytes & (bytes - 1)) == 0)
+  if (aligned_only && !site.point->masked && (linear & (bytes - 1)) && (bytes & (bytes - 1)) == 0)
     return fail(fault(guest::Vector::kAlignmentCheck, 0));
   return linear;
 }

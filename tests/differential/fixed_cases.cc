@@ -28,6 +28,12 @@ std::span<const char* const> fixed_cases() {
       "32:f0623f3d3e98:c4e3e122d639",
       // CLFLUSH of a line's last byte.
       "32:1:0fae3dff3f0020",
+      // Masks: a store and loads that suppress no faults, one element of the mask for many in
+      // memory.
+      "64:ebe7c6e3dac0:62f37d491964b8f018,9090909090909090909090",
+      "64:67341ba2cece:62c34da942bd1f0a000054",
+      "64:5dd6ee43c157:62537d2b1995c6a39cbb8d,909090909090,909090909090",
+      "64:8ff76f2767d4:6243fdc3cfa6d5f5ffffd4",
   };
   return kCases;
 }

@@ -17,10 +17,6 @@ using Insn = ZydisDecodedInstruction;
 using Differences = std::vector<Difference>;
 
 bool is_64bit(const Insn& i) { return i.machine_mode == ZYDIS_MACHINE_MODE_LONG_64; }
-bool is_faulting_vector(const Difference& d) {
-  return d.what == "vector" && (d.translated == "c" || d.translated == "d" || d.translated == "e" ||
-                                d.translated == "11");
-}
 bool is_vector_register(const Difference& d) {
   return d.what[0] == 'k' || d.what.starts_with("xmm") || d.what.starts_with("ymm") ||
          d.what.starts_with("zmm");
@@ -40,11 +36,6 @@ bool is_branch_state(const Difference& d) {
 bool is_page_fault_first(const Difference& d) {
   return d.what == "error code" || d.what == "cr2" || is_flags(d) ||
          (d.what == "vector" && d.native != "3");
-}
-// #PF or #GP where the processor has none, or another #PF.
-bool fault_too_many(const Differences& all) {
-  return std::any_of(all.begin(), all.end(), is_faulting_vector) ||
-         std::any_of(all.begin(), all.end(), [](const Difference& d) { return d.what == "cr2"; });
 }
 bool missing_fault(const Differences& all) {
   return std::any_of(all.begin(), all.end(), [](const Difference& d) {
@@ -69,18 +60,6 @@ bool is_mmx_state(const Difference& d) {
   return d.what == "cr2" || d.what == "FSW" || d.what == "FTW" || d.what.starts_with("st");
 }
 
-bool is_masked_access(const Insn& i) {
-  switch (i.mnemonic) {
-    case ZYDIS_MNEMONIC_VMASKMOVPS:
-    case ZYDIS_MNEMONIC_VMASKMOVPD:
-    case ZYDIS_MNEMONIC_VPMASKMOVD:
-    case ZYDIS_MNEMONIC_VPMASKMOVQ:
-      return true;
-    default:
-      return i.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && i.raw.evex.aaa != 0 &&
-             i.raw.modrm.mod != 3;
-  }
-}
 bool is_masked_byte_store(const Insn& i) {
   return i.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || i.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
          i.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU;
@@ -131,8 +110,6 @@ struct Known {
 };
 
 constexpr Known kList[] = {
-    {is_masked_access, fault_too_many,
-     "masked memory operands: elements that the mask leaves out fault (not suppressed yet)"},
     {is_masked_byte_store, missing_fault,
      "a masked byte store whose mask is zero: whether it faults is the processor's own choice"},
     {is_masked_byte_store, each<is_mmx_state>,

@@ -72,17 +72,6 @@ std::uint64_t mmx_register(const ExtendedState& x, unsigned number) {
   return x.load<std::uint64_t>(area::kSt + ((number - top) & 7) * area::kStSlot);
 }
 
-std::uint64_t lowest_bits(unsigned count) {
-  return count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
-}
-
-std::uint64_t selected_elements(const ExtendedState& x, const VectorOperands& v,
-                                unsigned element_bytes) {
-  const unsigned elements = v.vector_bytes / element_bytes;
-  if (!v.evex) return sign_mask(x.vector(v.mask).data(), elements, element_bytes);
-  return (v.mask == 0 ? ~std::uint64_t{0} : x.opmask(v.mask)) & lowest_bits(elements);
-}
-
 }  // namespace
 
 // SDM Vol. 2 "MASKMOVQ": an MMX instruction, so TOP becomes 0 and every tag valid.
@@ -110,45 +99,6 @@ Result store_masked_xmm_bytes(Core& core, const Operation& op) {
   const ExtendedState x(core);
   const VectorBytes source = x.vector(v.reg & 15), mask = x.vector(v.mask & 15);
   return store_at_rdi(core, op, sign_mask(mask.data(), 16, 1), source.data());
-}
-
-guest::Status read_masked_elements(Core& core, const Operation& op, unsigned element_bytes,
-                                   std::uint64_t mask, VectorBytes& to) {
-  const std::uint64_t start = effective_offset(core, op);
-  for (; mask != 0; mask &= mask - 1) {
-    const auto at = static_cast<unsigned>(__builtin_ctzll(mask)) * element_bytes;
-    RS_ASSIGN(value,
-              read_data(core, op.memory.segment, (start + at) & address_mask(op), element_bytes));
-    copy_bytes(to.data() + at, &value, element_bytes);
-  }
-  return {};
-}
-
-guest::Status write_masked_elements(Core& core, const Operation& op, unsigned element_bytes,
-                                    std::uint64_t mask, const VectorBytes& from) {
-  return store_elements(core, op, effective_offset(core, op), element_bytes, mask, from.data());
-}
-
-// Elements that are masked out become zero, or keep their value under EVEX merging.
-Result masked_vector_load(Core& core, const Operation& op, unsigned element_bytes) {
-  const VectorOperands v = VectorOperands::unpack(op.immediate);
-  RS_CHECK(check_vector_enabled(core, v.evex));
-  ExtendedState x(core);
-  VectorBytes value{};
-  if (v.evex && !v.zeroing) value = x.vector(v.reg);
-  RS_CHECK(
-      read_masked_elements(core, op, element_bytes, selected_elements(x, v, element_bytes), value));
-  x.set_vector(v.reg, value, v.vector_bytes);
-  return Next::kContinue;
-}
-
-Result masked_vector_store(Core& core, const Operation& op, unsigned element_bytes) {
-  const VectorOperands v = VectorOperands::unpack(op.immediate);
-  RS_CHECK(check_vector_enabled(core, v.evex));
-  const ExtendedState x(core);
-  RS_CHECK(write_masked_elements(core, op, element_bytes, selected_elements(x, v, element_bytes),
-                                 x.vector(v.reg)));
-  return Next::kContinue;
 }
 
 }  // namespace ringshift::translator

@@ -91,52 +91,5 @@ TEST_F(MaskedStoreTest, EnableChecks) {
   EXPECT_TRUE(faults_with(store_masked_mmx_bytes(core, op), guest::invalid_opcode()));
 }
 
-TEST_F(MaskedStoreTest, VexLoadClearsWhatIsMaskedOut) {
-  enter_with_vectors();
-  if (!model.has(guest::feature::kAvx)) GTEST_SKIP() << "the host has no AVX";
-  ExtendedState x(core);
-  VectorBytes mask{};
-  mask[3] = 0x80;
-  x.set_vector(1, counting(), 64);
-  x.set_vector(2, mask, 64);
-  store<std::uint32_t>(kRamBytes - 4, 0xcafef00d);
-  const Operation op = with(memory_operation(4, kRamBytes - 4), {1, 0, 2, 32, false, false});
-  ASSERT_EQ(masked_vector_load(core, op, 4), Next::kContinue);
-  VectorBytes expected{};
-  store_host<std::uint32_t>(expected.data(), 0xcafef00d);
-  EXPECT_EQ(x.vector(1), expected);
-}
-
-TEST_F(MaskedStoreTest, EvexLoadMergesOrZeroes) {
-  enter_with_vectors();
-  if (!model.has(guest::feature::kAvx512f)) GTEST_SKIP() << "the host has no AVX-512";
-  ExtendedState x(core);
-  store<std::uint16_t>(kData + 2, 0xbbaa);
-  for (const bool zeroing : {false, true}) {
-    x.set_vector(20, counting(), 64);
-    x.set_opmask(3, 0xc);
-    const Operation op = with(memory_operation(1, kData), {20, 0, 3, 16, true, zeroing});
-    ASSERT_EQ(masked_vector_load(core, op, 1), Next::kContinue);
-    VectorBytes expected{};
-    if (!zeroing) std::memcpy(expected.data(), counting().data(), 16);
-    expected[2] = 0xaa;
-    expected[3] = 0xbb;
-    EXPECT_EQ(x.vector(20), expected);
-  }
-}
-
-TEST_F(MaskedStoreTest, StoreSkipsWhatIsMaskedOut) {
-  enter_with_vectors();
-  if (!model.has(guest::feature::kAvx512f)) GTEST_SKIP() << "the host has no AVX-512";
-  ExtendedState x(core);
-  x.set_vector(20, counting(), 64);
-  x.set_opmask(3, 0x3);
-  const Operation op = with(memory_operation(8, kRamBytes - 16), {20, 0, 3, 64, true, false});
-  ASSERT_EQ(masked_vector_store(core, op, 8), Next::kContinue);
-  EXPECT_EQ(load64(kRamBytes - 16), 0x0807060504030201u);
-  x.set_opmask(3, 0x7);
-  EXPECT_TRUE(faults_with(masked_vector_store(core, op, 8), guest::page_fault(kRamBytes, 2)));
-}
-
 }  // namespace
 }  // namespace ringshift::translator

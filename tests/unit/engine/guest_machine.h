@@ -91,6 +91,10 @@ class TestDevice final : public guest::MmioHandler {
   std::uint64_t answer = 0x8877665544332211;
 };
 
+inline void PrintTo(const TestDevice::Access& a, std::ostream* os) {
+  *os << a.direction << a.size << " at " << a.offset << " = " << std::hex << a.value << std::dec;
+}
+
 // --- the machine ---------------------------------------------------------------------------------
 
 // Guest-physical layout; linear addresses are the same in every mode.

@@ -4,10 +4,6 @@
 
 namespace ringshift::engine {
 
-void PrintTo(const TestDevice::Access& a, std::ostream* os) {
-  *os << a.direction << a.size << " at " << a.offset << " = " << std::hex << a.value << std::dec;
-}
-
 namespace {
 
 using asmjit::x86::Assembler;

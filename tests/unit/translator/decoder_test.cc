@@ -122,11 +122,10 @@ TEST_F(DecoderTest, MemoryOperands) {
       {k16, {0x8b, 0x42, 0xff}, Seg::kSs, 5, 6, 1, -1, 2, true, false},
       {k16, {0x8b, 0x07}, Seg::kDs, 3, kNoRegister, 1, 0, 2, true, false},
       {k64, {0x0f, 0x11, 0x00}, Seg::kDs, 0, kNoRegister, 1, 0, 16, false, true},
-      // FISTP stores nothing when it raises an unmasked exception, a masked store not all bytes:
-      // what they keep is read first.
+      // FISTP stores nothing when it raises an unmasked exception: what it keeps is read first. What
+      // a mask leaves out is not read.
       {k64, {0xdf, 0x38}, Seg::kDs, 0, kNoRegister, 1, 0, 8, true, true},
-      {k64, {0x62, 0xf1, 0x7c, 0x49, 0x11, 0x00}, Seg::kDs, 0, kNoRegister, 1, 0, 64, true, true},
-      {k64, {0x62, 0xf1, 0x7c, 0x48, 0x11, 0x00}, Seg::kDs, 0, kNoRegister, 1, 0, 64, false, true},
+      {k64, {0x62, 0xf1, 0x7c, 0x49, 0x11, 0x00}, Seg::kDs, 0, kNoRegister, 1, 0, 64, false, true},
       // A cache line is named by any of its bytes.
       {k64, {0x0f, 0xae, 0x38}, Seg::kDs, 0, kNoRegister, 1, 0, 1, true, false},
   };
