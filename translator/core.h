@@ -34,6 +34,8 @@ std::uint64_t effective_offset(const Core& core, const Operation& op);
 guest::Checked<guest::LinearAddress> linear_address(const Core& core, guest::Seg segment,
                                                     std::uint64_t offset, std::size_t bytes,
                                                     bool write);
+// #AC of an access that has to be aligned to `bytes` while EFLAGS.AC, CR0.AM and CPL 3 ask for it.
+guest::Status check_alignment(const Core& core, guest::LinearAddress address, unsigned bytes);
 // Segmented data accesses with the privilege of CPL; value zero-extended; bytes 1, 2, 4, 8.
 guest::Checked<std::uint64_t> read_data(Core& core, guest::Seg segment, std::uint64_t offset,
                                         unsigned bytes);

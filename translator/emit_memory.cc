@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "translator/block_emitter.h"
+#include "translator/masked_operand.h"
 
 namespace ringshift::translator {
 namespace r = asmjit::x86;
@@ -15,6 +16,15 @@ unsigned size_class(unsigned bytes) {
                                [&](unsigned b) { return b >= bytes; });
   return it == kSizeClassBytes.end() ? kSizeClasses - 1
                                      : static_cast<unsigned>(it - kSizeClassBytes.begin());
+}
+
+// SDM Vol. 3 "Alignment Check Exception (#AC)". HW: vectors longer than 16 bytes need not be
+// aligned to more; elements under a mask are accesses of their own; VMASKMOV makes no check.
+unsigned checked_alignment(const Insn& insn, unsigned bytes) {
+  const MaskedOperand m = masked_operand_of(insn);
+  if (m.by == MaskedOperand::By::kSignBits) return 1;
+  if (m.masked() && !m.probes_all) return 1u << m.granule_shift;
+  return bytes == 10 ? 8 : std::min(bytes, 16u);
 }
 
 bool uses(const GprField& f, unsigned number) { return f.used && f.number == number; }
@@ -73,19 +83,20 @@ void BlockEmitter::effective_offset(const Insn& insn, std::int32_t rsp_adjust) {
 void BlockEmitter::apply_segment(guest::Seg segment, unsigned bytes, bool write,
                                  unsigned address_bytes) {
   auto& a = assembler_;
+  const unsigned alignment = mode_.alignment_check() ? checked_alignment(*insn_, bytes) : 1;
   const bool fs_gs = segment == guest::Seg::kFs || segment == guest::Seg::kGs;
   if (mode_.is_64bit()) {
     if (fs_gs) {
       a.mov(r::r10, frame_slot(slot::segment_base(segment)));
       a.lea(r::r11, r::ptr(r::r11, r::r10));
     }
-    if (!(mode_.alignment_check() && bytes > 1)) return;
+    if (alignment == 1) return;
     // The check adds no base: FS and GS are already in the offset.
     segment = segment == guest::Seg::kSs ? guest::Seg::kSs : guest::Seg::kDs;
   } else {
     const bool full = fs_gs ? (segment == guest::Seg::kFs ? mode_.fs_full() : mode_.gs_full())
                             : mode_.flat() && !(segment == guest::Seg::kCs && write);
-    if (full && !(mode_.alignment_check() && bytes > 1)) {
+    if (full && alignment == 1) {
       if (!fs_gs) return;
       a.mov(r::r10, frame_slot(slot::segment_base(segment)));
       a.lea(r::r11d, r::ptr(r::r11, r::r10));
@@ -93,7 +104,7 @@ void BlockEmitter::apply_segment(guest::Seg segment, unsigned bytes, bool write,
     }
   }
   static_cast<void>(address_bytes);
-  a.mov(r::r10d, pack_segment_check(segment, bytes, write));
+  a.mov(r::r10d, pack_segment_check(segment, bytes, write, alignment));
   call_thunk(thunks_.segment_check);
   mark_insn_start();
 }

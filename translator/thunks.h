@@ -54,9 +54,10 @@ struct Hooks {
 };
 inline constexpr std::uint64_t kWriteAccess = 0x100;
 
-// Segment number, bytes and direction in one register.
-constexpr std::uint32_t pack_segment_check(guest::Seg seg, unsigned bytes, bool write) {
-  return static_cast<std::uint32_t>(seg) | bytes << 8 | (write ? 1u << 16 : 0);
+// Segment number, bytes, direction and the alignment that EFLAGS.AC asks for, in one register.
+constexpr std::uint32_t pack_segment_check(guest::Seg seg, unsigned bytes, bool write,
+                                           unsigned alignment) {
+  return static_cast<std::uint32_t>(seg) | bytes << 8 | (write ? 1u << 16 : 0) | alignment << 17;
 }
 
 struct Thunks {

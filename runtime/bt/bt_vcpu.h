@@ -128,6 +128,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   struct MaskedBytes {
     std::uint64_t selected, checked;  // a bit for each byte of the operand
   };
+  bool accesses_anything(const codecache::FaultPoint& point, unsigned bytes);
   MaskedBytes masked_bytes(const codecache::FaultPoint& point, unsigned bytes);
 
   // --- guest::Platform: the machine's, with the guest's SIMD state out of the registers ---

@@ -1,6 +1,7 @@
 // runtime/bt/hooks.cc - what translated code calls: slow memory accesses, special instructions,
 // exits.
 #include "runtime/bt/bt_vcpu.h"
+#include "translator/callouts/stack_segment.h"
 #include "translator/instruction_table.h"
 
 namespace ringshift::runtime {
@@ -182,9 +183,9 @@ std::uint64_t BtVcpu::segment_check(std::uint64_t offset, std::uint64_t packed,
     if (!checked) return fail(checked.error());
     linear = checked->value;
   }
-  const bool aligned_only =
-      (s.cr0 & guest::cr0::kAm) && (s.rflags & guest::flags::kAc) && s.cpl == 3;
-  if (aligned_only && !site.point->masked && (linear & (bytes - 1)) && (bytes & (bytes - 1)) == 0)
+  const std::uint64_t alignment = packed >> 17;
+  if ((linear & (alignment - 1)) && translator::alignment_checked(s, s.cpl) &&
+      accesses_anything(*site.point, bytes))
     return fail(fault(guest::Vector::kAlignmentCheck, 0));
   return linear;
 }

@@ -35,6 +35,13 @@ BtVcpu::MaskedBytes BtVcpu::masked_bytes(const FaultPoint& point, unsigned bytes
   return {selected, operand.probes_all ? ~std::uint64_t{0} >> (64 - bytes) : selected};
 }
 
+bool BtVcpu::accesses_anything(const FaultPoint& point, unsigned bytes) {
+  if (!point.masked) return true;
+  const bool any = masked_bytes(point, bytes).checked != 0;
+  translator::load_simd(frame(), simd_mask_);
+  return any;
+}
+
 // What is not selected reads as zero, which the instruction does not look at.
 Status BtVcpu::fetch_masked(LinearAddress a, std::span<std::uint8_t> to, bool write,
                             const FaultPoint& point) {

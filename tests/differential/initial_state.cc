@@ -206,6 +206,8 @@ Registers initial_registers(Mode mode, std::uint64_t seed) {
   // CF, PF, AF, ZF, SF, OF at random; DF seldom; now and then NT and ID.
   s.rflags = 0x202 | (r.next() & 0x8d5) | (r.chance(10) ? 0x400 : 0) | (r.chance(2) ? 0x4000 : 0) |
              (r.chance(2) ? 0x200000 : 0);
+  // Alignment checks, drawn apart so that seeds of earlier cases keep their meaning.
+  if (Random(seed ^ 0x616c69676e).chance(5)) s.rflags |= 0x40000;
   if (mode == Mode::k64) {
     s.fs_base = data_pointer(r, mode) - r.below(64);
     s.gs_base = r.chance(90)

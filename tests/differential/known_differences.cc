@@ -42,15 +42,6 @@ bool missing_fault(const Differences& all) {
     return d.what == "vector" && (d.native == "d" || d.native == "e");
   });
 }
-bool missing_alignment_check(const Differences& all) {
-  return std::any_of(all.begin(), all.end(),
-                     [](const Difference& d) { return d.what == "vector" && d.native == "11"; });
-}
-bool extra_alignment_check(const Differences& all) {
-  return std::any_of(all.begin(), all.end(), [](const Difference& d) {
-    return d.what == "vector" && d.translated == "11";
-  });
-}
 bool limit_at_end(const Differences& all) {
   return std::any_of(all.begin(), all.end(), [](const Difference& d) {
     return d.what == "vector" && (d.translated == "d") != (d.native == "d");
@@ -71,11 +62,6 @@ bool is_gather(const Insn& i) {
 bool is_string_compare(const Insn& i) {
   return i.meta.category == ZYDIS_CATEGORY_STRINGOP && i.cpu_flags && i.cpu_flags->modified;
 }
-bool is_wide_or_frame(const Insn& i) {
-  return is_masked_byte_store(i) || i.mnemonic == ZYDIS_MNEMONIC_ENTER ||
-         i.meta.isa_set == ZYDIS_ISA_SET_X87;
-}
-bool is_vector(const Insn& i) { return i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY; }
 bool is_extended_gpr(const Insn& i) {
   return is_64bit(i) && i.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && i.raw.modrm.mod == 3 &&
          i.raw.evex.X == 0;
@@ -133,9 +119,6 @@ constexpr Known kList[] = {
     {is_repeated, each<is_memory>,
      "a repeated move between two linear addresses of the same bytes: its unit is the processor's "
      "own choice"},
-    {is_wide_or_frame, missing_alignment_check,
-     "alignment checks of ten-byte operands, masked byte stores and ENTER's reads: not made"},
-    {is_vector, extra_alignment_check, "alignment checks of VEX and EVEX operands: AMD makes none"},
     {is_extended_gpr, each<is_vector_register>,
      "EVEX.X beside a general register: ignored by the manual, AMD reads a stale value"},
     {is_segmented, limit_at_end, "FS and GS of 4 GiB: an operand that wraps past the last offset"},

@@ -29,9 +29,19 @@ guest::Checked<guest::LinearAddress> block_operand(Core& core, const Operation& 
   return linear_address(core, op.memory.segment, effective_offset(core, op), bytes, write);
 }
 
+// HW: the images of the x87 environment are aligned to one of its fields.
+guest::Checked<guest::LinearAddress> x87_operand(Core& core, const Operation& op, std::size_t bytes,
+                                                 bool write) {
+  RS_ASSIGN(linear, block_operand(core, op, bytes, write));
+  RS_CHECK(check_alignment(core, linear, op.operand_bytes == 2 ? 2 : 4));
+  return linear;
+}
+
 guest::Checked<guest::LinearAddress> fx_operand(Core& core, const Operation& op, bool write) {
   RS_CHECK(check_x87_enabled(core));
   RS_ASSIGN(linear, block_operand(core, op, area::kLegacyBytes, write));
+  // HW: an address that is not a multiple of 4 is an alignment fault first, where those are on.
+  RS_CHECK(check_alignment(core, linear, 4));
   if (linear.value % kFxAlignment != 0) return tl::unexpected(general_protection());
   return linear;
 }
@@ -153,7 +163,7 @@ Result restore_fx(Core& core, const Operation& op) {
 Result store_x87_environment(Core& core, const Operation& op) {
   RS_CHECK(check_x87_enabled(core));
   const EnvironmentFormat format = format_of(op);
-  RS_ASSIGN(linear, block_operand(core, op, format.bytes, true));
+  RS_ASSIGN(linear, x87_operand(core, op, format.bytes, true));
   ExtendedState x(core);
   const Environment environment = environment_of(x);
   X87Image image;
@@ -170,7 +180,7 @@ Result load_x87_environment(Core& core, const Operation& op) {
   RS_CHECK(check_x87_enabled(core));
   RS_CHECK(check_pending_x87(core));
   const EnvironmentFormat format = format_of(op);
-  RS_ASSIGN(linear, block_operand(core, op, format.bytes, false));
+  RS_ASSIGN(linear, x87_operand(core, op, format.bytes, false));
   X87Image image;
   RS_CHECK(read_block(core, linear, std::span(image).first(format.bytes)));
   ExtendedState x(core);
@@ -183,7 +193,7 @@ Result save_x87(Core& core, const Operation& op) {
   RS_CHECK(check_x87_enabled(core));
   const EnvironmentFormat format = format_of(op);
   const std::size_t bytes = format.bytes + kStackBytes;
-  RS_ASSIGN(linear, block_operand(core, op, bytes, true));
+  RS_ASSIGN(linear, x87_operand(core, op, bytes, true));
   ExtendedState x(core);
   X87Image image;
   encode(environment_of(x), format, image.data());
@@ -206,7 +216,7 @@ Result restore_x87(Core& core, const Operation& op) {
   RS_CHECK(check_pending_x87(core));
   const EnvironmentFormat format = format_of(op);
   const std::size_t bytes = format.bytes + kStackBytes;
-  RS_ASSIGN(linear, block_operand(core, op, bytes, false));
+  RS_ASSIGN(linear, x87_operand(core, op, bytes, false));
   X87Image image;
   RS_CHECK(read_block(core, linear, std::span(image).first(bytes)));
   ExtendedState x(core);

@@ -13,6 +13,23 @@ struct Shape {
   unsigned index_bytes, element_bytes;
 };
 
+// SDM Vol. 2 "VGATHERDPS": no alignment checks.
+guest::Checked<std::uint64_t> read_element(Core& core, const Operation& op, std::uint64_t offset,
+                                           unsigned bytes) {
+  RS_ASSIGN(address, linear_address(core, op.memory.segment, offset, bytes, false));
+  std::uint64_t value = 0;
+  RS_CHECK(core.mmu.read(address, {reinterpret_cast<std::uint8_t*>(&value), bytes},
+                         core.mmu.data_access(softmmu::AccessKind::kRead)));
+  return value;
+}
+
+guest::Status write_element(Core& core, const Operation& op, std::uint64_t offset, unsigned bytes,
+                            std::uint64_t value) {
+  RS_ASSIGN(address, linear_address(core, op.memory.segment, offset, bytes, true));
+  return core.mmu.write(address, {reinterpret_cast<const std::uint8_t*>(&value), bytes},
+                        core.mmu.data_access(softmmu::AccessKind::kWrite));
+}
+
 std::uint64_t element_at(const VectorBytes& vector, unsigned number, unsigned bytes) {
   const std::uint8_t* at = vector.data() + number * bytes;
   return bytes == 4 ? load_host<std::uint32_t>(at) : load_host<std::uint64_t>(at);
@@ -109,7 +126,7 @@ Result gather(Core& core, const Operation& op, Shape shape) {
 
   for (unsigned i = 0; i < elements; ++i) {
     if (!pending.has(i)) continue;
-    const auto value = read_data(core, op.memory.segment, index.offset(i), shape.element_bytes);
+    const auto value = read_element(core, op, index.offset(i), shape.element_bytes);
     if (!value) {
       // Only what was gathered shows: with nothing gathered, not even the mask's other bits change.
       if (gathered) {
@@ -141,9 +158,8 @@ Result scatter(Core& core, const Operation& op, Shape shape) {
 
   for (unsigned i = 0; i < elements; ++i) {
     if (!pending.has(i)) continue;
-    const guest::Status stored =
-        write_data(core, op.memory.segment, index.offset(i), shape.element_bytes,
-                   element_at(source, i, shape.element_bytes));
+    const guest::Status stored = write_element(core, op, index.offset(i), shape.element_bytes,
+                                               element_at(source, i, shape.element_bytes));
     if (!stored) {
       if (any) pending.commit();
       return tl::unexpected(stored.error());

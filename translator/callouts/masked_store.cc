@@ -61,6 +61,9 @@ std::uint64_t sign_mask(const std::uint8_t* vector, unsigned elements, unsigned 
 // The implied destination of MASKMOVQ and MASKMOVDQU.
 Result store_at_rdi(Core& core, const Operation& op, std::uint64_t mask, const std::uint8_t* from) {
   const std::uint64_t start = core.state.reg(Gpr::kRdi) & address_mask(op);
+  // HW: the alignment is checked whatever the mask is.
+  if (const auto linear = linear_address(core, op.memory.segment, start, 1, true); linear)
+    RS_CHECK(check_alignment(core, *linear, 8));
   RS_CHECK(store_elements(core, op, start, 1, mask, from));
   return Next::kContinue;
 }

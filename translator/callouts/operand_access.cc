@@ -38,13 +38,13 @@ Checked<LinearAddress> linear_address_64(const CpuState& s, Seg segment, std::ui
   return LinearAddress{first};
 }
 
+}  // namespace
+
 Status check_alignment(const Core& core, LinearAddress address, unsigned bytes) {
   if (alignment_checked(core.state, core.state.cpl) && (address.value & (bytes - 1)))
     return tl::unexpected(guest::fault(Vector::kAlignmentCheck, 0));
   return {};
 }
-
-}  // namespace
 
 std::uint64_t effective_offset(const Core& core, const Operation& op) {
   const MemoryOperand& m = op.memory;

@@ -112,6 +112,7 @@ Result enter(Core& core, const Operation& op) {
   // "#PF if a write using the final value of the stack pointer would cause a page fault".
   const std::uint64_t top = stack_part(core, core.state.reg(Gpr::kRsp));
   RS_ASSIGN(linear, linear_address(core, Seg::kSs, top, bytes, true));
+  RS_CHECK(check_alignment(core, linear, bytes));
   RS_CHECK(core.mmu.probe(linear, bytes, core.mmu.data_access(softmmu::AccessKind::kWrite)));
 
   core.state.reg(Gpr::kRbp) = old_rbp;
