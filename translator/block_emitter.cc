@@ -108,7 +108,7 @@ codecache::Block BlockEmitter::finish(std::span<const std::uint8_t>& code) {
   emit_cold_call_outs();
   for (const ColdJump& cold : cold_jumps_) {
     assembler_.bind(cold.entry);
-    exit_unlinked(cold.target, cold.width);
+    exit_unlinked(cold.target, cold.width, cold.record);
   }
   emit_cold_links();
   for (const ColdExit& cold : cold_exits_) {

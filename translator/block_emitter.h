@@ -96,11 +96,16 @@ class BlockEmitter {
     Label entry;
     std::int64_t target;  // page-relative
     unsigned width;       // bytes that RIP is truncated to
+    std::uint32_t record;
   };
   struct ColdLink {
     Label miss;
     std::int64_t target;  // page-relative
     std::uint32_t link;
+  };
+  struct ColdIndirect {
+    Label miss;
+    std::uint32_t record;
   };
   struct ColdMiss {
     Label entry, back;
@@ -163,17 +168,18 @@ class BlockEmitter {
 
   // --- emit_control.cc ---
   void branch_target_from_operand(const Insn& insn);  // -> R11
-  void exit_to(std::int64_t target, unsigned width);
+  void exit_to(std::int64_t target, unsigned width, bool branch = false);
   void exit_if(std::uint32_t jcc, std::int64_t target, unsigned width);
-  void exit_unlinked(std::int64_t target, unsigned width);
+  void exit_unlinked(std::int64_t target, unsigned width, std::uint32_t record);
   void target_to_r11(std::int64_t target, unsigned width);
-  void exit_indirect();
+  std::uint32_t branch_record(bool direct, std::int32_t rsp_change = 0) const;
+  void exit_indirect(std::uint32_t record);
   // --- emit_hot_exits.cc ---
   bool links_across() const { return block_.hot && next_link_ < softmmu::kLinks; }
   void exit_across(std::int64_t target);
-  void exit_by_jump_cache();
+  void exit_by_jump_cache(std::uint32_t record);
   void expect_return(std::int64_t next);
-  void exit_to_caller();
+  void exit_to_caller(std::uint32_t record);
   void emit_cold_links();
   void branch_if_rcx_zero(const Label& target, const Label& otherwise);
   bool linkable(std::int64_t target) const;
@@ -208,7 +214,7 @@ class BlockEmitter {
   std::vector<ColdCallOut> cold_call_outs_;
   bool in_shadow_ = false, shadow_next_ = false;  // of an STI
   std::vector<ColdLink> cold_links_;
-  std::vector<Label> cold_indirects_;
+  std::vector<ColdIndirect> cold_indirects_;
 };
 
 }  // namespace ringshift::translator

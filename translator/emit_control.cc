@@ -44,6 +44,10 @@ std::uint32_t host_jcc(ZydisMnemonic m) {
   }
 }
 
+bool is_loop(ZydisMnemonic m) {
+  return m == ZYDIS_MNEMONIC_LOOP || m == ZYDIS_MNEMONIC_LOOPE || m == ZYDIS_MNEMONIC_LOOPNE;
+}
+
 // Bytes that the target RIP is truncated to. In 64-bit code the operand-size prefix is ignored.
 unsigned branch_width(const Insn& insn, ModeKey mode) {
   return mode.is_64bit() ? 8 : insn.operand_bytes();
@@ -72,21 +76,38 @@ void BlockEmitter::target_to_r11(std::int64_t target, unsigned width) {
   if (width == 2) a.movzx(r::r11d, r::r11w);
 }
 
-void BlockEmitter::exit_unlinked(std::int64_t target, unsigned width) {
+// Where no target can be wrong, and one instruction at a time, there is no record.
+std::uint32_t BlockEmitter::branch_record(bool direct, std::int32_t rsp_change) const {
+  const bool wide = mode_.is_64bit();
+  // DEVIATION: a relative branch out of the canonical addresses, which only code at their very edge
+  // can make, faults at its target.
+  if (mode_.single() || (wide ? direct : mode_.flat())) return BranchRecord::kNone;
+  BranchRecord record;
+  record.page_offset = insn_->page_offset;
+  record.rsp_change = rsp_change;
+  if (is_loop(insn_->mnemonic()))
+    record.counter_bytes = static_cast<std::uint8_t>(insn_->address_bytes());
+  return record.pack();
+}
+
+void BlockEmitter::exit_unlinked(std::int64_t target, unsigned width, std::uint32_t record) {
   if (width == rip_width() && links_across() && target == static_cast<std::int32_t>(target))
     return exit_across(target);
   target_to_r11(target, width);
-  exit_indirect();
+  exit_indirect(record);
 }
 
-void BlockEmitter::exit_indirect() {
-  if (block_.hot) return exit_by_jump_cache();
-  jump_thunk(mode_.single() ? thunks_.indirect_slow : thunks_.indirect_exit);
+void BlockEmitter::exit_indirect(std::uint32_t record) {
+  if (block_.hot) return exit_by_jump_cache(record);
+  if (record == BranchRecord::kNone)
+    return jump_thunk(mode_.single() ? thunks_.indirect_slow : thunks_.sequential_exit);
+  assembler_.mov(frame_slot(slot::branch, 4), record);
+  jump_thunk(thunks_.indirect_exit);
 }
 
-void BlockEmitter::exit_to(std::int64_t target, unsigned width) {
+void BlockEmitter::exit_to(std::int64_t target, unsigned width, bool branch) {
   if (!linkable(target) || width == 2) {
-    exit_unlinked(target, width);
+    exit_unlinked(target, width, branch ? branch_record(true) : BranchRecord::kNone);
     return;
   }
   ColdExit cold{assembler_.newLabel(), static_cast<std::uint16_t>(target), 0};
@@ -97,7 +118,7 @@ void BlockEmitter::exit_to(std::int64_t target, unsigned width) {
 
 void BlockEmitter::exit_if(std::uint32_t jcc, std::int64_t target, unsigned width) {
   if (!linkable(target) || width == 2) {
-    ColdJump cold{assembler_.newLabel(), target, width};
+    ColdJump cold{assembler_.newLabel(), target, width, branch_record(true)};
     assembler_.long_().emit(jcc, cold.entry);
     cold_jumps_.push_back(cold);
     return;
@@ -131,11 +152,11 @@ void BlockEmitter::branch_target_from_operand(const Insn& insn) {
 void BlockEmitter::jump(const Insn& insn) {
   if (insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     exit_to(insn.page_offset + insn.length() + insn.operands[0].imm.value.s,
-            branch_width(insn, mode_));
+            branch_width(insn, mode_), true);
     return;
   }
   branch_target_from_operand(insn);
-  exit_indirect();
+  exit_indirect(branch_record(false));
 }
 
 void BlockEmitter::conditional_jump(const Insn& insn) {
@@ -154,10 +175,9 @@ void BlockEmitter::loop_or_jcxz(const Insn& insn) {
   const unsigned width = branch_width(insn, mode_);
   const unsigned count = insn.address_bytes();
   const ZydisMnemonic m = insn.mnemonic();
-  const bool is_loop =
-      m == ZYDIS_MNEMONIC_LOOP || m == ZYDIS_MNEMONIC_LOOPE || m == ZYDIS_MNEMONIC_LOOPNE;
+  const bool counts = is_loop(m);
   Label zero = a.newLabel(), not_taken = a.newLabel();
-  if (is_loop) {
+  if (counts) {
     if (count == 8)
       a.lea(r::rcx, r::ptr(r::rcx, -1));
     else if (count == 4)
@@ -173,20 +193,20 @@ void BlockEmitter::loop_or_jcxz(const Insn& insn) {
     a.jecxz(r::rcx, zero);
   // rCX is not zero.
   a.mov(r::rcx, r::r10);
-  if (is_loop) {
+  if (counts) {
     if (m == ZYDIS_MNEMONIC_LOOPE) a.jnz(not_taken);
     if (m == ZYDIS_MNEMONIC_LOOPNE) a.jz(not_taken);
-    exit_to(target, width);
+    exit_to(target, width, true);
   } else {
     exit_to(next, rip_width());
   }
   a.bind(zero);
   a.mov(r::rcx, r::r10);
   a.bind(not_taken);
-  if (is_loop)
+  if (counts)
     exit_to(next, rip_width());
   else
-    exit_to(target, width);
+    exit_to(target, width, true);
 }
 
 }  // namespace ringshift::translator

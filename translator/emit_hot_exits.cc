@@ -69,15 +69,17 @@ void BlockEmitter::emit_cold_links() {
     a.mov(r::r10d, cold.link);
     jump_thunk(thunks_.link_miss);
   }
-  for (const Label& label : cold_indirects_) {
-    a.bind(label);
+  for (const ColdIndirect& cold : cold_indirects_) {
+    a.bind(cold.miss);
     a.mov(r::rcx, gpr_slot(1));
-    jump_thunk(thunks_.indirect_exit);
+    if (cold.record != BranchRecord::kNone) a.mov(frame_slot(slot::branch, 4), cold.record);
+    jump_thunk(cold.record != BranchRecord::kNone ? thunks_.indirect_exit
+                                                  : thunks_.sequential_exit);
   }
 }
 
 // R11 = RIP. What the indirect_exit thunk does, in place.
-void BlockEmitter::exit_by_jump_cache() {
+void BlockEmitter::exit_by_jump_cache(std::uint32_t record) {
   auto& a = assembler_;
   constexpr std::size_t kJump = offsetof(softmmu::View, jump);
   static_assert(sizeof(softmmu::JumpEntry) * softmmu::kJumpWays == 8 * 8);
@@ -109,7 +111,7 @@ void BlockEmitter::exit_by_jump_cache() {
     a.mov(r::rcx, gpr_slot(1));
     a.jmp(entry(way, offsetof(softmmu::JumpEntry, host_code)));
   }
-  cold_indirects_.push_back(miss);
+  cold_indirects_.push_back({miss, record});
 }
 
 // R10 = the return RIP that a call has just pushed. The host CALL makes the host's return predictor
@@ -143,7 +145,7 @@ void BlockEmitter::expect_return(std::int64_t next) {
 }
 
 // R11 = RIP that a RET has just popped.
-void BlockEmitter::exit_to_caller() {
+void BlockEmitter::exit_to_caller(std::uint32_t record) {
   auto& a = assembler_;
   constexpr std::size_t kReturns = offsetof(softmmu::View, returns);
   Label hit = a.newLabel(), miss = a.newLabel();
@@ -158,7 +160,7 @@ void BlockEmitter::exit_to_caller() {
   a.mov(r::rcx, gpr_slot(1));
   a.push(view_entry(kReturns + offsetof(softmmu::ReturnEntry, host_code)));
   a.ret();
-  cold_indirects_.push_back(miss);
+  cold_indirects_.push_back({miss, record});
 }
 
 }  // namespace ringshift::translator

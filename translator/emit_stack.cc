@@ -160,10 +160,10 @@ void BlockEmitter::call(const Insn& insn) {
   push_value(top, r::r10, bytes);
   if (block_.hot && linkable(next)) expect_return(next);
   if (relative) {
-    exit_to(next + insn.operands[0].imm.value.s, bytes);
+    exit_to(next + insn.operands[0].imm.value.s, bytes, true);
   } else {
     a.mov(r::r11, frame_slot(slot::temp));
-    exit_indirect();
+    exit_indirect(branch_record(false, -static_cast<std::int32_t>(bytes)));
   }
 }
 
@@ -176,8 +176,9 @@ void BlockEmitter::ret(const Insn& insn) {
   a.mov(sized(r::r11, bytes), top_slot(bytes));
   end_access();
   adjust_rsp(release);
-  if (block_.hot) return exit_to_caller();
-  exit_indirect();
+  const std::uint32_t record = branch_record(false, release);
+  if (block_.hot) return exit_to_caller(record);
+  exit_indirect(record);
 }
 
 }  // namespace ringshift::translator

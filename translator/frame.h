@@ -102,6 +102,8 @@ constexpr std::int32_t segment_base(guest::Seg seg) {
                                    static_cast<std::size_t>(seg) * sizeof(guest::SegmentRegister) +
                                    offsetof(guest::SegmentRegister, base));
 }
+// A taken branch's BranchRecord: in the home of RBX, which is free while RBX is in its register.
+inline constexpr std::int32_t branch = gpr(3);
 inline constexpr std::int32_t rflags = offsetof(guest::CpuState, rflags);
 inline constexpr std::int32_t rip = offsetof(guest::CpuState, rip);
 inline constexpr std::int32_t msr = offsetof(guest::CpuState, msr);

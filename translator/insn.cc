@@ -30,9 +30,7 @@ bool names_cache_line(ZydisMnemonic m) {
 }
 
 // x87 stores keep all bytes as they are when an unmasked exception becomes pending.
-bool may_keep_bytes(const Insn& insn) {
-  return insn.raw.meta.category == ZYDIS_CATEGORY_X87_ALU;
-}
+bool may_keep_bytes(const Insn& insn) { return insn.raw.meta.category == ZYDIS_CATEGORY_X87_ALU; }
 
 void describe_operands(Insn& insn) {
   insn.reg = insn.rm = insn.vvvv = {};

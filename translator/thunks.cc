@@ -53,10 +53,10 @@ class Emitter {
     code_.init(Environment::host(), reinterpret_cast<std::uint64_t>(arena.next()));
     code_.setErrorHandler(&strict_);
     code_.attach(&a_);
-    for (Label* label : {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &quick_,
-                         &direct_exit_, &indirect_exit_, &attention_, &indirect_slow_,
-                         &segment_check_, &group_miss_, &inline_miss_, &inline_group_miss_,
-                         &count_run_, &link_miss_})
+    for (Label* label :
+         {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &quick_, &direct_exit_,
+          &indirect_exit_, &sequential_exit_, &attention_, &indirect_slow_, &segment_check_,
+          &group_miss_, &inline_miss_, &inline_group_miss_, &count_run_, &link_miss_})
       *label = a_.newLabel();
     for (Label& label : read_) label = a_.newLabel();
     for (Label& label : write_) label = a_.newLabel();
@@ -85,7 +85,8 @@ class Emitter {
     emit_quick();
     emit_final(direct_exit_, hooks_.direct_exit);
     emit_final(attention_, hooks_.attention);
-    emit_indirect_exit();
+    emit_indirect_exit(indirect_exit_, true);
+    emit_indirect_exit(sequential_exit_, false);
     if (use_bmi2_) emit_link_miss();
     if (use_bmi2_) emit_count_run();
     return finish();
@@ -308,11 +309,11 @@ class Emitter {
     return view_field(offsetof(softmmu::View, jump) + way * sizeof(softmmu::JumpEntry) + field, 3);
   }
 
-  void emit_indirect_exit() {
+  void emit_indirect_exit(const Label& entry, bool recorded) {
     Label miss = a_.newLabel();
     std::array<Label, softmmu::kJumpWays> found;
     for (Label& label : found) label = a_.newLabel();
-    a_.bind(indirect_exit_);
+    a_.bind(entry);
     if (!use_bmi2_) save_flags_in_rax_slot(0);
     a_.mov(r::r10, r::rcx);
     for (unsigned way = 0; way < softmmu::kJumpWays; ++way) {
@@ -334,7 +335,14 @@ class Emitter {
     a_.bind(miss);
     if (!use_bmi2_) restore_flags_from_rax_slot(0);
     a_.mov(r::rcx, r::r10);
-    emit_jumped_to(indirect_slow_, hooks_.indirect_exit);
+    Label hand_over = a_.newLabel();
+    if (recorded) {
+      a_.mov(r::r10d, slot(slot::branch, 0, 4));
+    } else {
+      a_.bind(indirect_slow_);
+      a_.mov(r::r10d, BranchRecord::kNone);
+    }
+    emit_jumped_to(hand_over, hooks_.indirect_exit);
   }
 
   // Hands R11 and R10 to the hook.
@@ -387,7 +395,7 @@ class Emitter {
     a_.movzx(r::ecx, r::r10b);
     a_.jecxz(r::ecx, often);
     a_.mov(r::rcx, slot(slot::gpr(1), 0));
-    a_.jmp(indirect_exit_);
+    a_.jmp(sequential_exit_);
     a_.bind(often);
     a_.mov(r::rcx, slot(slot::gpr(1), 0));
     a_.mov(r::r10, slot(slot::temp, 0));
@@ -441,6 +449,7 @@ class Emitter {
     t.bmi2 = use_bmi2_;
     t.direct_exit = at(direct_exit_);
     t.indirect_exit = at(indirect_exit_);
+    t.sequential_exit = at(sequential_exit_);
     t.attention = at(attention_);
     if (use_bmi2_) t.count_run = at(count_run_);
     t.indirect_slow = at(indirect_slow_);
@@ -456,8 +465,8 @@ class Emitter {
   CodeHolder code_;
   r::Assembler a_;
   Label enter_, leave_, slow_access_, commit_, call_out_, quick_, direct_exit_, indirect_exit_,
-      attention_, indirect_slow_, segment_check_, group_miss_, inline_miss_, inline_group_miss_,
-      count_run_, link_miss_;
+      sequential_exit_, attention_, indirect_slow_, segment_check_, group_miss_, inline_miss_,
+      inline_group_miss_, count_run_, link_miss_;
   std::array<Label, kGroupSpans.size()> group_read_, group_write_;
   std::array<Label, kSizeClasses> read_, write_;
 };

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "codecache/arena.h"
+#include "translator/branch_record.h"
 #include "translator/frame.h"
 
 namespace ringshift::translator {
@@ -39,8 +40,9 @@ struct Hooks {
                          const std::uint8_t* return_address);
   // An unlinked direct exit. Never resumes.
   void (*direct_exit)(Frame*, std::uint64_t, std::uint64_t, const std::uint8_t* return_address);
-  // The jump cache has no entry for `rip`. Never resumes.
-  void (*indirect_exit)(Frame*, std::uint64_t rip);
+  // The jump cache has no entry for `rip`; `branch`: the BranchRecord of what jumped. Never
+  // resumes.
+  void (*indirect_exit)(Frame*, std::uint64_t rip, std::uint32_t branch);
   // A branch to `rip`, in another page, is not linked in this view. Never resumes.
   void (*link_miss)(Frame*, std::uint64_t rip, std::uint64_t link);
   // Segmentation of `offset`; packed: pack_segment_check(). Returns the linear address; ~0: does
@@ -70,10 +72,11 @@ struct Thunks {
   // saved_flags.
   const std::uint8_t *inline_miss = nullptr, *inline_group_miss = nullptr;
   const std::uint8_t* commit_store = nullptr;
-  const std::uint8_t* call_out = nullptr;       // R11 = the Operation
-  const std::uint8_t* quick = nullptr;          // the same
-  const std::uint8_t* direct_exit = nullptr;    // called from an exit's stub
-  const std::uint8_t* indirect_exit = nullptr;  // jumped to; R11 = RIP
+  const std::uint8_t* call_out = nullptr;     // R11 = the Operation
+  const std::uint8_t* quick = nullptr;        // the same
+  const std::uint8_t* direct_exit = nullptr;  // called from an exit's stub
+  // Jumped to; R11 = RIP. A branch has stored its record; what can only go on has none.
+  const std::uint8_t *indirect_exit = nullptr, *sequential_exit = nullptr;
   const std::uint8_t* indirect_slow = nullptr;  // the same without the jump cache
   const std::uint8_t* link_miss = nullptr;      // jumped to; R11 = RIP, R10 = number of the link
   const std::uint8_t* segment_check = nullptr;  // R11 offset, R10d packed -> R11 linear

@@ -61,6 +61,8 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool deliver_pending_interrupt();
   void finish_instruction();        // traps that follow the instruction that just ended
   const std::uint8_t* find_code();  // nullptr: a fault was delivered instead
+  bool can_run_at(std::uint64_t rip) const;
+  void undo_branch(std::uint32_t record);
   const std::uint8_t* known_code(translator::ModeKey mode);
   codecache::Block* find_block(guest::LinearAddress linear, const softmmu::Translation& where,
                                translator::ModeKey mode);
@@ -172,6 +174,11 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   ExitReason exit_ = ExitReason::kStopped;
   bool code_changed_ = false;  // blocks were removed since this was cleared
   bool running_ = false;
+  // The instruction that runs alone, and the registers that a branch changes, before it.
+  struct {
+    bool valid = false;
+    std::uint64_t rip = 0, next_rip = 0, rsp = 0, rcx = 0;
+  } alone_;
   unsigned single_budget_ = 0;  // instructions of an undone group that are left to run singly
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
   std::uint64_t indirect_misses_ = 0, direct_exits_ = 0, block_searches_ = 0;

@@ -138,6 +138,34 @@ std::uint64_t BtVcpu::jump_mode(ModeKey mode) const {
   return key;
 }
 
+// SDM Vol. 1 "Canonical Addressing", Vol. 3 "Limit Checking".
+bool BtVcpu::can_run_at(std::uint64_t rip) const {
+  const guest::CpuState& s = frame().state;
+  return s.in_64bit_code() ? guest::is_canonical(rip) : rip <= s.segment(Seg::kCs).limit;
+}
+
+// A branch to where no code can be faults before it changes anything. What only ran on to there
+// faults there.
+// DEVIATION: CALL's return address stays below the stack pointer.
+void BtVcpu::undo_branch(std::uint32_t record) {
+  auto& s = state();
+  if (record != translator::BranchRecord::kNone) {
+    const auto branch = translator::BranchRecord::unpack(record);
+    set_rip(frame().rip_base + branch.page_offset);
+    s.reg(guest::Gpr::kRsp) -= static_cast<std::uint64_t>(std::int64_t{branch.rsp_change});
+    std::uint64_t& rcx = s.reg(guest::Gpr::kRcx);
+    if (branch.counter_bytes == 2) rcx = (rcx & ~std::uint64_t{0xffff}) | ((rcx + 1) & 0xffff);
+    if (branch.counter_bytes == 4) rcx = (rcx + 1) & 0xffffffff;
+  } else if (alone_.valid && s.rip != alone_.next_rip) {
+    s.rip = alone_.rip;
+    s.reg(guest::Gpr::kRsp) = alone_.rsp;
+    s.reg(guest::Gpr::kRcx) = alone_.rcx;
+  } else {
+    return;
+  }
+  raise(guest::general_protection());
+}
+
 // What translated code itself would find in the jump cache.
 const std::uint8_t* BtVcpu::known_code(ModeKey mode) {
   const std::uint64_t rip = state().rip;
@@ -157,20 +185,12 @@ const std::uint8_t* BtVcpu::find_code() {
   const auto& cs = s.segment(Seg::kCs);
   s.rip = wrap_rip(s.rip);
   LinearAddress linear{s.rip};
-  if (mode.is_64bit()) {
-    // DEVIATION: a near branch to here has completed (a return has popped its stack); the manual
-    // has it fault at itself. Knowing the branch would cost every indirect exit a store.
-    if (!guest::is_canonical(s.rip)) {
-      raise(guest::general_protection());
-      return nullptr;
-    }
-  } else {
-    if (s.rip > cs.limit) {
-      raise(guest::general_protection());
-      return nullptr;
-    }
-    linear.value = (cs.base + s.rip) & 0xffffffff;
+  alone_.valid = false;
+  if (!can_run_at(s.rip)) {
+    raise(guest::general_protection());
+    return nullptr;
   }
+  if (!mode.is_64bit()) linear.value = (cs.base + s.rip) & 0xffffffff;
   if (((s.dr[7] & 0xff) || mmu_.watching()) && meet_breakpoints(linear)) return nullptr;
   // Had its effect: a fault of the instruction sets it in the image, and its success clears it.
   s.rflags &= ~flags::kRf;
@@ -187,6 +207,8 @@ const std::uint8_t* BtVcpu::find_code() {
   const std::uint64_t rip_base = s.rip - guest::page_offset(linear.value);
   frame().rip_base = mode.is_64bit() ? rip_base : rip_base & 0xffffffff;
   if (single) {
+    alone_ = {true, s.rip, wrap_rip(s.rip + block->guest_bytes), s.reg(guest::Gpr::kRsp),
+              s.reg(guest::Gpr::kRcx)};
     if (s.rflags & flags::kTf) s.pending_debug |= translator::dr6::kBs;
     s.interrupt_shadow = s.debug_shadow = false;
   } else if (!options_.log.exec) {

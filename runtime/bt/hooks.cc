@@ -331,11 +331,12 @@ translator::Hooks BtVcpu::make_hooks() {
   h.direct_exit = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t* return_address) {
     of(f).direct_exit(return_address);
   };
-  h.indirect_exit = [](Frame* f, std::uint64_t rip) {
+  h.indirect_exit = [](Frame* f, std::uint64_t rip, std::uint32_t branch) {
     BtVcpu& vcpu = of(f);
     ++vcpu.indirect_misses_;
     f->state.rflags = translator::materialize_flags(*f);
-    f->state.rip = rip;
+    vcpu.set_rip(rip);
+    if (!vcpu.can_run_at(f->state.rip)) vcpu.undo_branch(branch);
     vcpu.go_on();
   };
   h.link_miss = [](Frame* f, std::uint64_t rip, std::uint64_t link) {

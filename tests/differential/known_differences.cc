@@ -29,10 +29,6 @@ bool each(const Differences& all) {
 }
 bool is_flags(const Difference& d) { return d.what == "rflags"; }
 bool is_memory(const Difference& d) { return d.what.starts_with("data"); }
-bool is_branch_state(const Difference& d) {
-  return d.what == "rip" || d.what == "rsp" || d.what.starts_with("stack") || is_memory(d) ||
-         is_flags(d) || (d.what == "vector" && d.native == "d" && d.translated == "1");
-}
 bool is_page_fault_first(const Difference& d) {
   return d.what == "error code" || d.what == "cr2" || is_flags(d) ||
          (d.what == "vector" && d.native != "3");
@@ -80,7 +76,6 @@ bool is_narrow_branch(const Insn& i) {
   return is_64bit(i) && i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
          (i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE);
 }
-bool is_near_branch(const Insn& i) { return i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR; }
 bool is_any(const Insn&) { return true; }
 bool is_prefixed_loop(const Insn& i) {
   return (i.mnemonic == ZYDIS_MNEMONIC_LOOPE || i.mnemonic == ZYDIS_MNEMONIC_LOOPNE) &&
@@ -109,8 +104,6 @@ constexpr Known kList[] = {
      "those before the instruction"},
     {is_narrow_branch, anything,
      "near branches with 66H in 64-bit code: AMD truncates RIP to 16 bits, Intel ignores 66H"},
-    {is_near_branch, each<is_branch_state>,
-     "a near branch to a non-canonical address faults at the target, not at the branch"},
     {is_any, each<is_page_fault_first>,
      "of two exceptions of one instruction (misaligned or pending x87, and absent page) the other "
      "is raised"},
