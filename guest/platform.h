@@ -1,5 +1,5 @@
-// guest/platform.h - what a processor sees of the board around it: ports, interrupt pins, APIC, time.
-// Implemented by runtime/ over devices/; every call comes from the vCPU's thread.
+// guest/platform.h - what a processor sees of the board around it: ports, interrupt pins, APIC,
+// time. Implemented by runtime/ over devices/; every call comes from the vCPU's thread.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,8 @@ class Platform {
   virtual std::optional<std::uint64_t> apic_msr_read(std::uint32_t index) = 0;
   virtual bool apic_msr_write(std::uint32_t index, std::uint64_t value) = 0;
   virtual std::uint32_t apic_id() = 0;
+  // The guest moved its time-stamp counter: a deadline in its terms is at another time now.
+  virtual void tsc_changed() {}
 
   // FERR#: x87 error reported through the PIC when CR0.NE = 0.
   virtual void raise_ferr() = 0;

@@ -59,6 +59,11 @@ bool Machine::apic_msr_write(std::uint32_t index, std::uint64_t value) {
   return board_->local_apic().msr_write(index, value);
 }
 
+void Machine::tsc_changed() {
+  std::lock_guard lock(mutex_);
+  board_->local_apic().tsc_changed();
+}
+
 std::uint32_t Machine::apic_id() { return board_->local_apic().id(); }
 
 void Machine::raise_ferr() {

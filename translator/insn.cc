@@ -72,6 +72,15 @@ void describe_operands(Insn& insn) {
   insn.reads_memory |= insn.writes_memory && may_keep_bytes(insn);
 }
 
+// SDM Vol. 2 "XCHG": with REX.B, F3 90 is no PAUSE but the exchange with R8. A segment override in
+// place of F3, which 64-bit code ignores, says so.
+void decode_exchange(const ZydisDecoder& decoder, Insn& insn) {
+  const std::size_t length = insn.raw.length;
+  std::replace(insn.bytes.begin(), insn.bytes.begin() + static_cast<std::ptrdiff_t>(length),
+               std::uint8_t{0xf3}, std::uint8_t{0x3e});
+  ZydisDecoderDecodeFull(&decoder, insn.bytes.data(), length, &insn.raw, insn.operands.data());
+}
+
 }  // namespace
 
 std::uint8_t gpr_number(ZydisRegister r) {
@@ -171,6 +180,7 @@ std::optional<DecodeError> Decoder::decode(ModeKey mode, std::span<const std::ui
     return DecodeError::kInvalid;
   }
   std::copy_n(bytes.begin(), insn.raw.length, insn.bytes.begin());
+  if (insn.mnemonic() == ZYDIS_MNEMONIC_PAUSE && insn.raw.raw.rex.B) decode_exchange(d, insn);
   insn.page_offset = page_offset;
   describe_operands(insn);
   return std::nullopt;

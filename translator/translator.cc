@@ -199,10 +199,6 @@ bool Translator::classify_row(Planned& p, ModeKey mode) const {
     case ZYDIS_MNEMONIC_BTR:
     case ZYDIS_MNEMONIC_BTC:
       return insn.memory && insn.reg.used && form(FormRow::kBitTest);
-    // In one piece on the host, LOCK included.
-    case ZYDIS_MNEMONIC_CMPXCHG8B:
-    case ZYDIS_MNEMONIC_CMPXCHG16B:
-      return false;
     default:
       break;
   }

@@ -51,6 +51,11 @@ bool BtVcpu::apic_msr_write(std::uint32_t index, std::uint64_t value) {
   frame().interrupt_maybe = 1;
   return board_.apic_msr_write(index, value);
 }
+void BtVcpu::tsc_changed() {
+  spill_simd();
+  frame().interrupt_maybe = 1;
+  board_.tsc_changed();
+}
 std::uint32_t BtVcpu::apic_id() {
   spill_simd();
   return board_.apic_id();

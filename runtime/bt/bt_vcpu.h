@@ -143,6 +143,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   std::optional<std::uint64_t> apic_msr_read(std::uint32_t index) override;
   bool apic_msr_write(std::uint32_t index, std::uint64_t value) override;
   std::uint32_t apic_id() override;
+  void tsc_changed() override;
   void raise_ferr() override;
   void triple_fault() override;
 

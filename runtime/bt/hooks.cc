@@ -102,8 +102,9 @@ std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
   // MMIO handlers may look at the state.
   set_rip(frame().rip_base + block.start_offset() + point.guest_offset);
   const std::uint8_t* begin = block.host + point.access_begin;
-  // A full cache has no room for the store's stub: it starts afresh, and with it the instruction.
-  if (write && !cache_.has_room(kStubRoom) && !store_stubs_.contains(begin)) {
+  // A full cache has no room for a store's stub: it starts afresh, and with it the instruction. A
+  // load does so too, lest PUSH reads a device again for the sake of its store.
+  if (!cache_.has_room(kStubRoom) && !store_stubs_.contains(begin)) {
     state().rflags = translator::materialize_flags(frame());
     if (point.interrupt_shadow) state().interrupt_shadow = true;
     make_room();

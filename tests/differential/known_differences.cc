@@ -29,6 +29,7 @@ bool each(const Differences& all) {
 }
 bool is_flags(const Difference& d) { return d.what == "rflags"; }
 bool is_memory(const Difference& d) { return d.what.starts_with("data"); }
+bool is_stack(const Difference& d) { return d.what.starts_with("stack") || is_memory(d); }
 bool is_page_fault_first(const Difference& d) {
   return d.what == "error code" || d.what == "cr2" || is_flags(d) ||
          (d.what == "vector" && d.native != "3");
@@ -76,12 +77,14 @@ bool is_narrow_branch(const Insn& i) {
   return is_64bit(i) && i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
          (i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE);
 }
+bool is_near_call(const Insn& i) {
+  return i.mnemonic == ZYDIS_MNEMONIC_CALL && i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR;
+}
 bool is_any(const Insn&) { return true; }
 bool is_prefixed_loop(const Insn& i) {
   return (i.mnemonic == ZYDIS_MNEMONIC_LOOPE || i.mnemonic == ZYDIS_MNEMONIC_LOOPNE) &&
          i.raw.prefix_count != 0;
 }
-bool is_extended_pause(const Insn& i) { return i.mnemonic == ZYDIS_MNEMONIC_PAUSE && i.raw.rex.B; }
 
 struct Known {
   // The case has an instruction that matches, and differs only in these ways.
@@ -104,6 +107,8 @@ constexpr Known kList[] = {
      "those before the instruction"},
     {is_narrow_branch, anything,
      "near branches with 66H in 64-bit code: AMD truncates RIP to 16 bits, Intel ignores 66H"},
+    {is_near_call, each<is_stack>,
+     "a CALL of a non-canonical address: its return address stays below the stack pointer"},
     {is_any, each<is_page_fault_first>,
      "of two exceptions of one instruction (misaligned or pending x87, and absent page) the other "
      "is raised"},
@@ -118,7 +123,6 @@ constexpr Known kList[] = {
     {is_x87_image, each<is_mmx_state>,
      "an x87 image that faults midway: AMD has loaded a part of it"},
     {is_prefixed_loop, anything, "AMD takes F2H and F3H before LOOPcc for a condition"},
-    {is_extended_pause, anything, "F3 REX.B 90 is XCHG R8, RAX; decoded as PAUSE"},
 };
 
 }  // namespace

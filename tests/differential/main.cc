@@ -1,6 +1,6 @@
 // tests/differential/main.cc - compares translated code with the processor, on random sequences.
 //
-// One command runs millions (about 2000 a second on one core):
+// One command runs millions (up to 14000 a second on one core):
 //   build/differential --bits 64 --count 5000000 --seed $RANDOM
 //   build/differential --bits 32 --count 5000000 --seed $RANDOM
 // A difference is printed with a case that `--one CASE` runs again. Options: see --help.

@@ -17,6 +17,8 @@ void copy_st(std::uint8_t* to, const std::uint8_t* from) {
 
 }  // namespace
 
+// DEVIATION: FOP, FIP and FDP stay zero, because those in the host's registers name host addresses.
+// AMD's processors show zeros too, unless an exception is pending.
 void export_x87(const ExtendedState& x, std::uint8_t* image) {
   fill_bytes(image, 0, area::kMxcsr);
   if (!x.in_use(component::kX87)) {

@@ -1,4 +1,4 @@
-// translator/callouts/legacy_misc.h - BOUND, XLAT, CMPXCHG8B and CMPXCHG16B.
+// translator/callouts/legacy_misc.h - BOUND and XLAT.
 #pragma once
 
 #include "translator/core.h"
@@ -7,7 +7,5 @@ namespace ringshift::translator {
 
 Result check_bound(Core& core, const Operation& op);
 Result translate_byte(Core& core, const Operation& op);
-Result compare_exchange_8_bytes(Core& core, const Operation& op);
-Result compare_exchange_16_bytes(Core& core, const Operation& op);
 
 }  // namespace ringshift::translator

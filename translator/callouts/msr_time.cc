@@ -22,9 +22,11 @@ bool write_aux(Core& core, std::uint64_t value) {
 }
 
 // A jump of the counter shows in TSC_ADJUST, and the other way round.
-void shift_counter(guest::Msrs& m, std::uint64_t delta) {
+void shift_counter(Core& core, std::uint64_t delta) {
+  guest::Msrs& m = core.state.msr;
   m.tsc_offset += delta;
   m.tsc_adjust += delta;
+  core.platform.tsc_changed();
 }
 
 }  // namespace
@@ -38,13 +40,12 @@ MsrValue read_time_msr(const Core& core, std::uint32_t index) {
 }
 
 MsrWrite write_time_msr(Core& core, std::uint32_t index, std::uint64_t value) {
-  guest::Msrs& m = core.state.msr;
   if (index == kTsc && core.model.has(feature::kTsc)) {
-    shift_counter(m, value - guest_tsc(core.state));
+    shift_counter(core, value - guest_tsc(core.state));
     return MsrWrite::kDone;
   }
   if (index == kTscAdjust && core.model.has(feature::kTscAdjust)) {
-    shift_counter(m, value - m.tsc_adjust);
+    shift_counter(core, value - core.state.msr.tsc_adjust);
     return MsrWrite::kDone;
   }
   if (index == kTscAux && has_aux(core)) return written_if(write_aux(core, value));

@@ -57,6 +57,7 @@ class FakePlatform : public guest::Platform {
     return true;
   }
   std::uint32_t apic_id() override { return 0; }
+  void tsc_changed() override { ++tsc_changes; }
   void raise_ferr() override { ++ferr_count; }
   void triple_fault() override { ++triple_faults; }
 
@@ -67,6 +68,7 @@ class FakePlatform : public guest::Platform {
   std::uint8_t priority = 0;
   int ferr_count = 0;
   int triple_faults = 0;
+  int tsc_changes = 0;
 };
 
 class CalloutTest : public ::testing::Test {

@@ -115,6 +115,14 @@ TEST_F(ModelSpecificRegisters, TscAdjustFollowsTheCounterAndMovesIt) {
   EXPECT_EQ(state.msr.tsc_offset, offset) << "removing the adjustment restores the counter";
 }
 
+// A TSC deadline is armed again for the counter's new value.
+TEST_F(ModelSpecificRegisters, TheBoardHearsOfACounterThatMoved) {
+  ASSERT_TRUE(write(0x10, 5));
+  EXPECT_EQ(platform.tsc_changes, 1);
+  ASSERT_TRUE(write(0x3b, 5));
+  EXPECT_EQ(platform.tsc_changes, 2);
+}
+
 TEST_F(ModelSpecificRegisters, RdtscAndTsd) {
   ASSERT_TRUE(write(0x10, 0x5'0000'0000));
   state.reg(Gpr::kRax) = state.reg(Gpr::kRdx) = ~0ull;

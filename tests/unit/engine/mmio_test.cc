@@ -187,5 +187,28 @@ TEST(DeviceMemoryRoom, StubsOfACacheFullOfStores) {
   EXPECT_GE(machine.counter("cache flushes"), 1u);
 }
 
+// PUSH from a device to a device: a cache that is full when the store comes does not make it read
+// twice.
+TEST(DeviceMemoryRoom, PushReadsOnce) {
+  runtime::BtOptions options;
+  options.cache_bytes = 2 << 20;
+  GuestMachine machine(options);
+  constexpr unsigned kPushes = 40000;
+  constexpr std::uint64_t kBig = 0x340000;
+  machine.enter_long();
+  machine.put(kBig, assemble(kBig, [](Assembler& a) {
+                for (unsigned i = 0; i < kPushes; ++i) {
+                  a.push(qword_ptr(rbx));
+                  a.mov(rsp, rbp);
+                }
+                a.hlt();
+              }));
+  machine.reg(Gpr::kRbx) = kDevice;
+  machine.reg(Gpr::kRbp) = machine.reg(Gpr::kRsp) = kDevice + 0x100;
+  ASSERT_TRUE(halted_itself(machine.run_at(kBig)));
+  EXPECT_EQ(machine.device.accesses.size(), 2 * kPushes);
+  EXPECT_GE(machine.counter("cache flushes"), 1u);
+}
+
 }  // namespace
 }  // namespace ringshift::engine

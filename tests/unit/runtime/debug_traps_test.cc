@@ -78,8 +78,8 @@ class DebugTraps : public testing::TestWithParam<const char*> {
 
 INSTANTIATE_TEST_SUITE_P(Vendors, DebugTraps,
                          testing::Values("max,vendor=GenuineIntel", "max,vendor=AuthenticAMD"),
-                         [](const auto& info) {
-                           return std::string(info.param).substr(sizeof "max,vendor=" - 1);
+                         [](const auto& vendor) {
+                           return std::string(vendor.param).substr(sizeof "max,vendor=" - 1);
                          });
 
 TEST_P(DebugTraps, CodeBreakpointStopsBeforeTheInstruction) {
