@@ -32,6 +32,14 @@ struct FaultPoint {
   bool stack_segment : 1 = false;     // addressing faults are #SS
   bool interrupt_shadow : 1 = false;  // the instruction before was an STI
   std::uint16_t masked = 0;           // translator::MaskedOperand, packed
+  // An access through a window: its address is the host register's value and the displacement.
+  std::uint8_t window_base = kNoWindow;  // host register, or kFlatWindow
+  std::uint8_t window_bytes = 0;
+  std::uint8_t window_faults = 0;  // that no mapping could mend
+  bool window_write = false;
+  std::int32_t window_displacement = 0;
+
+  static constexpr std::uint8_t kNoWindow = 0xff, kFlatWindow = 0xfe;
 };
 
 struct Block;

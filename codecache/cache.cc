@@ -178,6 +178,14 @@ bool Cache::is_marked(const BlockKey& key, Mark mark) const {
   return it != page->marks.end() && (it->second & static_cast<std::uint8_t>(mark));
 }
 
+std::vector<std::uint16_t> Cache::marked_offsets(std::uint64_t physical_page, Mark mark) const {
+  std::vector<std::uint16_t> offsets;
+  if (const Page* page = find_page(physical_page))
+    for (const auto& [offset, marks] : page->marks)
+      if (marks & static_cast<std::uint8_t>(mark)) offsets.push_back(offset);
+  return offsets;
+}
+
 Cache::Links Cache::links_to(Block& block) const {
   Links links;
   for (Block* from : block.predecessors)

@@ -27,6 +27,7 @@ enum class Mark : std::uint8_t {
   kLoopHead = 1,   // looks for interrupt requests at its head
   kUngrouped = 2,  // its accesses want a look-up each
   kHot = 4,        // runs often
+  kChecked = 8,    // the instruction's accesses do not go through windows
 };
 
 // Told when host addresses of blocks may no longer be entered.
@@ -63,6 +64,7 @@ class Cache final : public guest::WriteObserver {
   // What was learnt about the code at an address outlives its block: the next translation obeys it.
   void mark(const BlockKey& key, Mark mark);
   bool is_marked(const BlockKey& key, Mark mark) const;
+  std::vector<std::uint16_t> marked_offsets(std::uint64_t physical_page, Mark mark) const;
   // `to` takes the place of a removed block in the exits that were linked to it.
   struct Link {
     Block* from;

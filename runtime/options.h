@@ -48,6 +48,7 @@ struct TranslatorOptions {
   std::optional<std::uint64_t> block_instructions;
   std::optional<bool> chain;
   std::string tier = "auto";
+  std::string memory = "auto";
 };
 
 struct RunOptions {

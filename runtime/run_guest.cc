@@ -103,6 +103,9 @@ BtOptions translator_options(const RunOptions& options, std::FILE* log) {
   if (options.translator.tier != "auto")
     result.tier =
         options.translator.tier == "1" ? BtOptions::Tier::kFirst : BtOptions::Tier::kSecond;
+  if (options.translator.memory != "auto")
+    result.memory =
+        options.translator.memory == "tlb" ? BtOptions::Memory::kTlb : BtOptions::Memory::kWindows;
   const auto& log_options = options.log;
   // What is to be logged has to pass the dispatcher.
   result.chain = options.translator.chain.value_or(true) && !log_options.exec;

@@ -64,6 +64,11 @@ OptionStatus set_accelerator(RunDraft& draft, const std::string& value) {
     if (*tier != "1" && *tier != "2" && *tier != "auto") return failed("tier= is 1, 2 or auto");
     translator.tier = *tier;
   }
+  if (const auto memory = words.take("mmu")) {
+    if (*memory != "tlb" && *memory != "windows" && *memory != "auto")
+      return failed("mmu= is tlb, windows or auto");
+    translator.memory = *memory;
+  }
   if (const auto block = words.take("block")) {
     translator.block_instructions = parse_number(*block);
     if (translator.block_instructions.value_or(0) == 0)
@@ -192,7 +197,9 @@ constexpr std::array kRows = std::to_array<OptionRow>({
        d.options.cpu = v;
        return {};
      }},
-    {"accel", "NAME", "auto (default) or bt[,cache=SIZE][,chain=on|off][,block=N][,tier=1|2|auto]",
+    {"accel", "NAME",
+     "auto (default) or bt[,cache=SIZE][,chain=on|off][,block=N][,tier=1|2|auto]"
+     "[,mmu=tlb|windows|auto]",
      set_accelerator},
     {"machine", "pc[,accel=NAME]", "machine type: pc (i440FX, PIIX)", set_machine},
     {"M", "pc", "", set_machine},

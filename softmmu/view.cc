@@ -269,6 +269,10 @@ void View::drop_links_of(LinearAddress page) {
 }
 
 void View::flush(bool keep_global) {
+  if (!keep_global || privilege_ == Privilege::kUser) {
+    windowed = false;
+    ticks_seen = 0;
+  }
   if (listener_) listener_->flushed(*this, keep_global);
   flush_side(read, read_side_, keep_global);
   flush_side(write, write_side_, keep_global);

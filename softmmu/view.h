@@ -109,6 +109,11 @@ class alignas(4096) View {
   // RIPs are linear addresses in that mode: CS has no base.
   bool jumps_are_linear = false;
 
+  // The engine's: code that uses this view may be translated for windows, because the view lives
+  // long enough to fill them. A flush begins a new life; `keep_global` ends only a user's.
+  bool windowed = false;
+  std::uint8_t ticks_seen = 0;
+
   Privilege privilege() const { return privilege_; }
   bool has_windows() const { return has_windows_; }
   // Only with windows: what to add to a linear address of 64-bit code, by its bits 47:32.

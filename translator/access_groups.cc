@@ -79,21 +79,6 @@ bool breaks_group(const Planned& p, ModeKey mode) {
   }
 }
 
-bool writes(const Insn& insn, std::uint8_t gpr) {
-  for (unsigned i = 0; i < insn.raw.operand_count; ++i) {
-    const ZydisDecodedOperand& op = insn.operands[i];
-    if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || !(op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-      continue;
-    const ZydisRegisterClass c = ZydisRegisterGetClass(op.reg.value);
-    const bool high = op.reg.value >= ZYDIS_REGISTER_AH && op.reg.value <= ZYDIS_REGISTER_BH;
-    const bool general = c == ZYDIS_REGCLASS_GPR8 || c == ZYDIS_REGCLASS_GPR16 ||
-                         c == ZYDIS_REGCLASS_GPR32 || c == ZYDIS_REGCLASS_GPR64;
-    if (general && (high ? gpr_number(op.reg.value) - 4 : gpr_number(op.reg.value)) == gpr)
-      return true;
-  }
-  return false;
-}
-
 // How the base moves by a known amount; nullopt: it changes otherwise.
 std::optional<std::int64_t> movement(const Planned& p, std::uint8_t base) {
   if (p.kind == Kind::kPush && base == kRsp)
@@ -104,7 +89,7 @@ std::optional<std::int64_t> movement(const Planned& p, std::uint8_t base) {
     return 0;
   }
   if (p.kind == Kind::kNothing || p.kind == Kind::kDirection || p.kind == Kind::kPush) return 0;
-  if (writes(p.insn, base)) return std::nullopt;
+  if (p.insn.writes_gpr(base)) return std::nullopt;
   return 0;
 }
 

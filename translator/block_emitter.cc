@@ -1,6 +1,7 @@
 // translator/block_emitter.cc - block frame: head check, call-outs, cold parts, data.
 #include "translator/block_emitter.h"
 
+#include <stdexcept>
 #include <utility>
 
 #include "translator/masked_operand.h"
@@ -8,9 +9,14 @@
 namespace ringshift::translator {
 namespace r = asmjit::x86;
 
+void BlockEmitter::Strict::handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) {
+  throw std::logic_error(message);
+}
+
 void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   holder_.reset();
   holder_.init(asmjit::Environment::host(), reinterpret_cast<std::uint64_t>(arena_.next()));
+  holder_.setErrorHandler(&strict_);
   holder_.attach(&assembler_);
   block_ = {};
   block_.key = key;
@@ -22,6 +28,8 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   has_attention_ = access_open_ = group_active_ = false;
   group_offset_ = -1;
   inline_look_ups_ = flags_saved_ = false;
+  windows_ = keeps_delta_ = false;
+  delta_of_ = kNoRegister;
   cold_misses_.clear();
   cold_call_outs_.clear();
   in_shadow_ = shadow_next_ = false;

@@ -57,6 +57,13 @@ class BlockEmitter {
   // An LEA that needs no scratch register.
   static bool plain_lea(const Insn& insn);
 
+  // The next instruction may access memory through the view's windows.
+  void set_windows(bool on) { windows_ = on; }
+  // The instruction leaves R10 alone.
+  void keep_delta() { keeps_delta_ = true; }
+  // After each instruction: what R10 holds for the next one.
+  void finish_insn(const Insn& insn);
+
   // Each emits the whole instruction. begin_insn() first.
   void begin_insn(const Insn& insn);
   void generic(const Insn& insn);
@@ -144,6 +151,20 @@ class BlockEmitter {
                          std::vector<HomeLoad>& loaded);
   bool emit_slot_form(const Insn& insn);
 
+  // --- emit_window.cc --- Those that answer "no" have emitted nothing.
+  void load_delta(const Gp& base, std::uint8_t guest);
+  void mark_window(std::uint8_t base, std::int32_t displacement, unsigned bytes, bool write);
+  asmjit::x86::Mem window_at(std::uint8_t guest, std::int32_t displacement, unsigned bytes,
+                             bool write);
+  bool window_operand(const Insn& insn, HostOperand& operand, bool& uses_r11);
+  void prepare_window_operand(const Insn& insn, const HostOperand& operand);
+  void load_through_window(const Gp& to, const HostOperand& operand, unsigned bytes);
+  bool window_generic(const Insn& insn);
+  bool window_branch_target(const Insn& insn, unsigned width);
+  bool window_push(const Insn& insn);
+  bool window_pop(const Insn& insn);
+  bool window_leave(const Insn& insn);
+
   // --- emit_stack.cc ---
   void stack_slot_address(unsigned bytes);
   asmjit::x86::Mem pushed_slot(unsigned bytes);
@@ -192,8 +213,14 @@ class BlockEmitter {
   asmjit::x86::Mem frame_slot(std::int32_t displacement, unsigned size = 8) const;
   asmjit::x86::Mem gpr_slot(unsigned guest, unsigned size = 8) const;
 
+  // A jump that does not reach, an operand that does not exist: our own bug, which must not run.
+  class Strict final : public asmjit::ErrorHandler {
+    void handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) override;
+  };
+
   codecache::Arena& arena_;
   const Thunks& thunks_;
+  Strict strict_;
   asmjit::CodeHolder holder_;
   asmjit::x86::Assembler assembler_;
   codecache::Block block_;
@@ -207,6 +234,9 @@ class BlockEmitter {
   bool has_attention_ = false;
   bool access_open_ = false;
   std::uint32_t next_link_ = 0;
+  bool windows_ = false;
+  bool keeps_delta_ = false;
+  std::uint8_t delta_of_ = kNoRegister;  // the guest register for whose address R10 has the delta
   bool group_active_ = false;
   int group_offset_ = -1;
   bool inline_look_ups_ = false, flags_saved_ = false;

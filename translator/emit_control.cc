@@ -133,6 +133,7 @@ void BlockEmitter::branch_target_from_operand(const Insn& insn) {
   auto& a = assembler_;
   const unsigned width = branch_width(insn, mode_);
   if (insn.memory) {
+    if (windows_ && window_branch_target(insn, width)) return;
     memory_operand(insn, false);
     if (width == 8)
       a.mov(r::r11, r::ptr(r::r11, 0, 8));
@@ -176,7 +177,8 @@ void BlockEmitter::loop_or_jcxz(const Insn& insn) {
   const unsigned count = insn.address_bytes();
   const ZydisMnemonic m = insn.mnemonic();
   const bool counts = is_loop(m);
-  Label zero = a.newLabel(), not_taken = a.newLabel();
+  Label zero = a.newLabel(), nonzero = a.newLabel(), near_zero = a.newLabel(),
+        not_taken = a.newLabel();
   if (counts) {
     if (count == 8)
       a.lea(r::rcx, r::ptr(r::rcx, -1));
@@ -187,11 +189,12 @@ void BlockEmitter::loop_or_jcxz(const Insn& insn) {
   }
   a.mov(r::r10, r::rcx);
   if (count == 2) a.movzx(r::ecx, r::cx);
-  if (count == 4)
-    a.jecxz(r::ecx, zero);
-  else
-    a.jecxz(r::rcx, zero);
-  // rCX is not zero.
+  // What follows may be longer than JRCXZ reaches.
+  a.jecxz(count == 4 ? r::Gp(r::ecx) : r::Gp(r::rcx), near_zero);
+  a.jmp(nonzero);
+  a.bind(near_zero);
+  a.jmp(zero);
+  a.bind(nonzero);
   a.mov(r::rcx, r::r10);
   if (counts) {
     if (m == ZYDIS_MNEMONIC_LOOPE) a.jnz(not_taken);

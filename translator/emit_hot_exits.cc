@@ -8,8 +8,8 @@ namespace ringshift::translator {
 namespace r = asmjit::x86;
 namespace {
 
-r::Mem view_field(std::size_t offset) {
-  r::Mem m = r::ptr(static_cast<std::uint64_t>(offset), 8);
+r::Mem view_slot(std::size_t offset) {
+  r::Mem m = r::ptr(static_cast<std::uint64_t>(view_field(offset)), 8);
   m.setAbs();
   m.setSegment(r::gs);
   return m;
@@ -17,7 +17,7 @@ r::Mem view_field(std::size_t offset) {
 
 // R10 in quarters of an entry's offset.
 r::Mem view_entry(std::size_t offset) {
-  r::Mem m = r::ptr(static_cast<std::uint64_t>(offset), r::r10, 2, 8);
+  r::Mem m = r::ptr(static_cast<std::uint64_t>(view_field(offset)), r::r10, 2, 8);
   m.setSegment(r::gs);
   return m;
 }
@@ -44,7 +44,7 @@ void BlockEmitter::exit_across(std::int64_t target) {
   Label hit = a.newLabel(), miss = a.newLabel(), calm = a.newLabel();
   a.mov(r::r11, frame_slot(slot::rip_base));
   a.mov(r::r10, r::rcx);
-  a.mov(r::rcx, view_field(entry + offsetof(softmmu::LinkEntry, tag)));
+  a.mov(r::rcx, view_slot(entry + offsetof(softmmu::LinkEntry, tag)));
   a.lea(r::rcx,
         r::ptr(r::rcx, r::r11, 0, static_cast<std::int32_t>(link / softmmu::kLinkSlots) + 1));
   branch_if_rcx_zero(hit, miss);
@@ -56,7 +56,7 @@ void BlockEmitter::exit_across(std::int64_t target) {
   const std::int64_t page = target & ~static_cast<std::int64_t>(guest::kPageOffsetMask);
   a.lea(sized(r::r11, width), r::ptr(r::r11, static_cast<std::int32_t>(page)));
   a.mov(frame_slot(slot::rip_base), r::r11);
-  a.jmp(view_field(entry + offsetof(softmmu::LinkEntry, host_code)));
+  a.jmp(view_slot(entry + offsetof(softmmu::LinkEntry, host_code)));
   cold_links_.push_back({miss, target, link});
 }
 
@@ -84,8 +84,9 @@ void BlockEmitter::exit_by_jump_cache(std::uint32_t record) {
   constexpr std::size_t kJump = offsetof(softmmu::View, jump);
   static_assert(sizeof(softmmu::JumpEntry) * softmmu::kJumpWays == 8 * 8);
   const auto entry = [](unsigned way, std::size_t field) {
-    r::Mem m = r::ptr(static_cast<std::uint64_t>(kJump + way * sizeof(softmmu::JumpEntry) + field),
-                      r::r10, 3, 8);
+    r::Mem m = r::ptr(
+        static_cast<std::uint64_t>(view_field(kJump + way * sizeof(softmmu::JumpEntry) + field)),
+        r::r10, 3, 8);
     m.setSegment(r::gs);
     return m;
   };
@@ -114,7 +115,7 @@ void BlockEmitter::exit_by_jump_cache(std::uint32_t record) {
   cold_indirects_.push_back({miss, record});
 }
 
-// R10 = the return RIP that a call has just pushed. The host CALL makes the host's return predictor
+// R11 = the return RIP that a call has just pushed. The host CALL makes the host's return predictor
 // expect the RET of exit_to_caller(), which comes back behind it.
 void BlockEmitter::expect_return(std::int64_t next) {
   auto& a = assembler_;
@@ -122,18 +123,18 @@ void BlockEmitter::expect_return(std::int64_t next) {
   static_assert(softmmu::kReturns * sizeof(softmmu::ReturnEntry) == 4 * 256,
                 "an 8-bit index wraps around the ring by itself");
   const auto entry = [](std::size_t field) {
-    r::Mem m = r::ptr(static_cast<std::uint64_t>(kReturns + field), r::r11, 2, 8);
+    r::Mem m = r::ptr(static_cast<std::uint64_t>(view_field(kReturns + field)), r::r10, 2, 8);
     m.setSegment(r::gs);
     return m;
   };
   Label back = a.newLabel(), go = a.newLabel();
-  a.not_(r::r10);
-  a.movzx(r::r11d, frame_slot(slot::return_top, 1));
-  a.mov(entry(offsetof(softmmu::ReturnEntry, tag)), r::r10);
-  a.lea(r::r10, r::ptr(back));
-  a.mov(entry(offsetof(softmmu::ReturnEntry, host_code)), r::r10);
-  a.lea(r::r11d, r::ptr(r::r11, sizeof(softmmu::ReturnEntry) / 4));
-  a.mov(frame_slot(slot::return_top, 1), r::r11b);
+  a.not_(r::r11);
+  a.movzx(r::r10d, frame_slot(slot::return_top, 1));
+  a.mov(entry(offsetof(softmmu::ReturnEntry, tag)), r::r11);
+  a.lea(r::r11, r::ptr(back));
+  a.mov(entry(offsetof(softmmu::ReturnEntry, host_code)), r::r11);
+  a.lea(r::r10d, r::ptr(r::r10, sizeof(softmmu::ReturnEntry) / 4));
+  a.mov(frame_slot(slot::return_top, 1), r::r10b);
   a.call(go);
   // Back from the callee, whose page is another perhaps; R11 = the return RIP.
   a.bind(back);

@@ -6,7 +6,7 @@ namespace r = asmjit::x86;
 namespace {
 
 r::Mem view_entry(std::size_t offset) {
-  r::Mem m = r::ptr(r::r10, static_cast<std::int32_t>(offset), 8);
+  r::Mem m = r::ptr(r::r10, static_cast<std::int32_t>(view_field(offset)), 8);
   m.setSegment(r::gs);
   return m;
 }

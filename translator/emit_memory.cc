@@ -167,6 +167,7 @@ std::uint8_t spare_register(const Insn& insn, std::uint8_t other) {
 }  // namespace
 
 void BlockEmitter::generic_with_memory(const Insn& insn) {
+  if (windows_ && window_generic(insn)) return;
   auto& a = assembler_;
   Rewrite w;
   w.base = kScratchAddress;
@@ -226,6 +227,7 @@ bool BlockEmitter::emit_slot_form(const Insn& insn) {
 
 void BlockEmitter::generic_registers(const Insn& insn) {
   auto& a = assembler_;
+  keeps_delta_ = true;
   if (emit_slot_form(insn)) return;
   Rewrite w;
   const std::uint8_t spare = spare_register(insn, kNoRegister);
@@ -241,6 +243,7 @@ void BlockEmitter::generic_registers(const Insn& insn) {
   place(insn.reg, w.reg);
   place(insn.rm, w.rm);
   place(insn.vvvv, w.vvvv);
+  for (const HomeLoad& l : loaded) keeps_delta_ = keeps_delta_ && l.host != kScratchValue;
   // Only RSP, which moved to R15, can meet AH..BH here: lend it RSI or RDI.
   const bool lend = high_byte_conflict(insn, w);
   const std::uint8_t lent = kRsi;
@@ -281,6 +284,7 @@ void BlockEmitter::lea(const Insn& insn) {
   auto& a = assembler_;
   const unsigned to = insn.reg.number;
   if (plain_lea(insn)) {
+    keeps_delta_ = true;
     const MemoryOperand m = insn.memory_operand();
     const r::Gp base = r::gpq(host_register(m.base));
     const unsigned shift = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2 ? 1 : 0;

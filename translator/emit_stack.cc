@@ -7,6 +7,7 @@ namespace r = asmjit::x86;
 namespace {
 
 const r::Gp kStackPointer = r::r15;
+constexpr std::uint8_t kRsp = 4;
 
 r::Gp sized(const r::Gp& g, unsigned bytes) {
   if (bytes == 8) return g.r64();
@@ -78,6 +79,7 @@ void BlockEmitter::push_value(const r::Mem& slot, const Gp& value, unsigned byte
 }
 
 void BlockEmitter::push(const Insn& insn) {
+  if (windows_ && window_push(insn)) return;
   auto& a = assembler_;
   const unsigned bytes = insn.operand_bytes();
   const ZydisDecodedOperand& operand = insn.operands[0];
@@ -109,6 +111,7 @@ void BlockEmitter::push(const Insn& insn) {
 }
 
 void BlockEmitter::pop(const Insn& insn) {
+  if (windows_ && window_pop(insn)) return;
   auto& a = assembler_;
   const unsigned bytes = insn.operand_bytes();
   a.mov(sized(r::r10, bytes), top_slot(bytes));
@@ -134,6 +137,7 @@ void BlockEmitter::pop(const Insn& insn) {
 }
 
 void BlockEmitter::leave(const Insn& insn) {
+  if (windows_ && window_leave(insn)) return;
   auto& a = assembler_;
   const unsigned bytes = insn.operand_bytes();
   const unsigned width = mode_.is_64bit() ? 8 : 4;
@@ -154,10 +158,19 @@ void BlockEmitter::call(const Insn& insn) {
     branch_target_from_operand(insn);
     a.mov(frame_slot(slot::temp), r::r11);
   }
-  const r::Mem top = pushed_slot(bytes);
-  a.mov(r::r10, frame_slot(slot::rip_base));
-  a.lea(sized(r::r10, bytes), r::ptr(r::r10, static_cast<std::int32_t>(next)));
-  push_value(top, r::r10, bytes);
+  const auto down = -static_cast<std::int32_t>(bytes);
+  if (windows_) {
+    a.mov(r::r11, frame_slot(slot::rip_base));
+    a.lea(sized(r::r11, bytes), r::ptr(r::r11, static_cast<std::int32_t>(next)));
+    a.mov(window_at(kRsp, down, bytes, true), sized(r::r11, bytes));
+    adjust_rsp(down);
+  } else {
+    const r::Mem top = pushed_slot(bytes);
+    a.mov(r::r10, frame_slot(slot::rip_base));
+    a.lea(sized(r::r10, bytes), r::ptr(r::r10, static_cast<std::int32_t>(next)));
+    push_value(top, r::r10, bytes);
+    if (block_.hot) a.mov(r::r11, r::r10);
+  }
   if (block_.hot && linkable(next)) expect_return(next);
   if (relative) {
     exit_to(next + insn.operands[0].imm.value.s, bytes, true);
@@ -173,8 +186,12 @@ void BlockEmitter::ret(const Insn& insn) {
   std::int32_t release = static_cast<std::int32_t>(bytes);
   if (insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
     release += static_cast<std::int32_t>(insn.operands[0].imm.value.u & 0xffff);
-  a.mov(sized(r::r11, bytes), top_slot(bytes));
-  end_access();
+  if (windows_) {
+    a.mov(sized(r::r11, bytes), window_at(kRsp, 0, bytes, false));
+  } else {
+    a.mov(sized(r::r11, bytes), top_slot(bytes));
+    end_access();
+  }
   adjust_rsp(release);
   const std::uint32_t record = branch_record(false, release);
   if (block_.hot) return exit_to_caller(record);

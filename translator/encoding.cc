@@ -12,6 +12,7 @@ struct Fields {
   std::uint8_t mod = 3, reg = 0, rm = 0, vvvv = 0;
   bool memory = false;
   bool has_modrm = false;
+  const HostOperand* operand = nullptr;
 };
 
 bool has_modrm(const Insn& insn) { return insn.has_attribute(ZYDIS_ATTRIB_HAS_MODRM); }
@@ -43,6 +44,18 @@ std::uint8_t guest_b(const Insn& insn) {
   }
 }
 
+std::uint8_t operand_mod(const Insn& insn, const HostOperand& operand) {
+  constexpr std::uint8_t kNeedsDisplacement = 5;  // RBP and R13 as base
+  if (operand.base == kNoRegister) return 0;
+  if (operand.displacement == 0 && (operand.base & 7) != kNeedsDisplacement) return 0;
+  const bool evex = insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+  return !evex && operand.displacement == static_cast<std::int8_t>(operand.displacement) ? 1 : 2;
+}
+
+bool has_high_index(const Fields& f) {
+  return f.operand && f.operand->index != kNoRegister && (f.operand->index & 8);
+}
+
 Fields fields_of(const Insn& insn, const Rewrite& w) {
   Fields f;
   f.has_modrm = has_modrm(insn);
@@ -60,6 +73,12 @@ Fields fields_of(const Insn& insn, const Rewrite& w) {
     // EVEX scales an 8-bit displacement by the operand's size: there it takes 32 bits.
     const bool evex = insn.raw.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
     f.mod = w.displacement == 0 ? 0 : evex ? 2 : 1;
+  }
+  if (w.operand) {
+    f.memory = true;
+    f.operand = w.operand;
+    f.rm = w.operand->base != kNoRegister ? w.operand->base : 0;
+    f.mod = operand_mod(insn, *w.operand);
   }
   return f;
 }
@@ -118,6 +137,7 @@ std::uint8_t rex_bits(const Insn& insn, const Fields& f, std::uint8_t opcode_reg
   if (insn.raw.raw.rex.W) bits |= 8;
   if (f.has_modrm) {
     if (f.reg & 8) bits |= 4;
+    if (has_high_index(f)) bits |= 2;
     if (f.rm & 8) bits |= 1;
   } else if (opcode_register & 8) {
     bits |= 1;
@@ -182,7 +202,7 @@ void put_vex(const Insn& insn, const Fields& f, const Rewrite& w, HostBytes& out
   const std::uint8_t vvvv =
       w.vvvv != kNoRegister ? static_cast<std::uint8_t>(w.vvvv ^ 0xf) : v.vvvv | ignored;
   // X and B of the guest's prefix are plain 1 in the two-byte form.
-  const bool two_byte = v.size == 2 && !(f.rm & 8);
+  const bool two_byte = v.size == 2 && !(f.rm & 8) && !has_high_index(f);
   const std::uint8_t last = static_cast<std::uint8_t>(vvvv << 3 | v.L << 2 | v.pp);
   const std::uint8_t r = f.reg & 8 ? 0 : 0x80;
   if (two_byte) {
@@ -192,7 +212,8 @@ void put_vex(const Insn& insn, const Fields& f, const Rewrite& w, HostBytes& out
   }
   out.put(0xc4);
   const std::uint8_t map = v.size == 2 ? 1 : v.m_mmmm;
-  out.put(static_cast<std::uint8_t>(r | 0x40 | (f.rm & 8 ? 0 : 0x20) | map));
+  const std::uint8_t x = has_high_index(f) ? 0 : 0x40;
+  out.put(static_cast<std::uint8_t>(r | x | (f.rm & 8 ? 0 : 0x20) | map));
   out.put(static_cast<std::uint8_t>((host_w(insn, v.size == 3 && v.W) ? 0x80 : 0) | last));
 }
 
@@ -203,8 +224,8 @@ void put_evex(const Insn& insn, const Fields& f, const Rewrite& w, HostBytes& ou
   std::uint8_t p0 = p[1], p1 = p[2];
   p0 = static_cast<std::uint8_t>((p0 & ~0x80) | (f.reg & 8 ? 0 : 0x80));
   p0 = static_cast<std::uint8_t>((p0 & ~0x20) | (f.rm & 8 ? 0 : 0x20));
-  if (f.memory) p0 |= 0x40;  // X: no index
-  if (!is_64bit(insn)) {     // R' and vvvv[3] are ignored there
+  if (f.memory) p0 = static_cast<std::uint8_t>(has_high_index(f) ? p0 & ~0x40 : p0 | 0x40);  // X
+  if (!is_64bit(insn)) {  // R' and vvvv[3] are ignored there
     p0 |= 0x10;
     p1 |= 0x40;
   }
@@ -268,14 +289,31 @@ HostBytes encode_inc_dec(const Insn& insn, ModeKey mode, const Rewrite& w) {
   return out;
 }
 
+void put_displacement(std::int32_t value, unsigned bytes, HostBytes& out) {
+  const auto displacement = static_cast<std::uint32_t>(value);
+  for (unsigned n = 0; n < bytes; ++n) out.put(static_cast<std::uint8_t>(displacement >> (8 * n)));
+}
+
+// SDM Vol. 2 "ModR/M and SIB Bytes".
+void put_operand(const Fields& f, HostBytes& out) {
+  constexpr std::uint8_t kNone = 4, kNoBase = 5;
+  const HostOperand& o = *f.operand;
+  const bool no_base = o.base == kNoRegister, no_index = o.index == kNoRegister;
+  const bool sib = no_base || !no_index || (o.base & 7) == kRmSib;
+  const unsigned rm = sib ? kRmSib : o.base & 7u;
+  out.put(static_cast<std::uint8_t>(f.mod << 6 | (f.reg & 7) << 3 | rm));
+  if (sib) {
+    const unsigned index = no_index ? kNone : o.index & 7u, base = no_base ? kNoBase : o.base & 7u;
+    out.put(static_cast<std::uint8_t>(o.scale_shift << 6 | index << 3 | base));
+  }
+  put_displacement(o.displacement, no_base || f.mod == 2 ? 4 : f.mod, out);
+}
+
 void put_modrm(const Fields& f, const Rewrite& w, HostBytes& out) {
   out.put(static_cast<std::uint8_t>(f.mod << 6 | (f.reg & 7) << 3 | (f.rm & 7)));
   if (!f.memory) return;
   if ((f.rm & 7) == kRmSib) out.put(0x24);  // SIB: no index, base RSP
-  if (f.mod == 0) return;
-  const auto displacement = static_cast<std::uint32_t>(std::int32_t{w.displacement});
-  const unsigned bytes = f.mod == 2 ? 4 : 1;
-  for (unsigned n = 0; n < bytes; ++n) out.put(static_cast<std::uint8_t>(displacement >> (8 * n)));
+  put_displacement(w.displacement, f.mod == 2 ? 4 : f.mod, out);
 }
 
 }  // namespace
@@ -289,6 +327,10 @@ HostBytes encode_for_host(const Insn& insn, ModeKey mode, const Rewrite& w) {
   if (is_short_inc_dec(insn)) return encode_inc_dec(insn, mode, w);
   HostBytes out;
   const Fields f = fields_of(insn, w);
+  if (w.operand && w.operand->flat_window) {
+    out.put(0x65);  // GS
+    out.put(0x67);  // address size
+  }
   switch (insn.raw.encoding) {
     case ZYDIS_INSTRUCTION_ENCODING_VEX:
       put_vex(insn, f, w, out);
@@ -301,7 +343,10 @@ HostBytes encode_for_host(const Insn& insn, ModeKey mode, const Rewrite& w) {
       if (const std::uint8_t rex = rex_prefix(insn, f, w)) out.put(rex);
   }
   put_opcode(insn, w, out);
-  if (f.has_modrm) put_modrm(f, w, out);
+  if (f.operand)
+    put_operand(f, out);
+  else if (f.has_modrm)
+    put_modrm(f, w, out);
   const std::uint8_t ignored = !is_64bit(insn) && has_register_immediate(insn) ? 0x80 : 0;
   for (std::size_t i = immediate_start(insn); i < insn.raw.length; ++i)
     out.put(static_cast<std::uint8_t>(insn.bytes[i] & ~ignored));

@@ -10,6 +10,14 @@
 
 namespace ringshift::translator {
 
+// A memory operand of the host. Numbers are host registers.
+struct HostOperand {
+  std::uint8_t base = kNoRegister, index = kNoRegister;
+  std::uint8_t scale_shift = 0;
+  std::int32_t displacement = 0;
+  bool flat_window = false;  // in the view's flat window: a 32-bit address behind the GS base
+};
+
 // What a field becomes. Numbers are host registers; kNoRegister keeps the guest's.
 struct Rewrite {
   std::uint8_t reg = kNoRegister;
@@ -17,6 +25,7 @@ struct Rewrite {
   std::uint8_t vvvv = kNoRegister;
   std::uint8_t base = kNoRegister;  // memory form: [base + displacement]
   std::int8_t displacement = 0;
+  const HostOperand* operand = nullptr;  // the same in full, in place of `base`
 };
 
 class HostBytes {

@@ -4,8 +4,8 @@
 // While translated code runs, the host stack pointer is the address of this struct, at the top of a
 // stack of its own: calls from translated code, and the C++ they reach, grow down from it. So a
 // slot of the guest state costs 4 or 5 bytes of code, call-outs need no stack switch, signals find
-// a sane stack, and the host's FS base (TLS) is never touched. The host's GS base is the current
-// View.
+// a sane stack, and the host's FS base (TLS) is never touched. The host's GS base is
+// the flat window of the current View.
 //
 // Register map (all modes): guest registers are in the host registers of the same name, but
 //   guest RSP               in host R15
@@ -36,6 +36,7 @@ inline constexpr unsigned kMissesToLink = 16;
 enum class Leave : std::uint32_t {
   kDispatch,   // state is complete; look for events and go on
   kHostFault,  // the host raised an exception for a guest instruction: pending_vector
+  kWindowFault,  // an access through a window that cannot be mended: it has to be looked up
 };
 
 struct alignas(64) Frame {
@@ -74,6 +75,12 @@ struct alignas(64) Frame {
   std::uint8_t run_counts[kRunCounts] = {};
   std::uint8_t link_counts[softmmu::kJumpEntries] = {};  // the same of missed links
 };
+
+// Displacement from the host's GS base, which is the current view's flat window, of a field of the
+// view.
+constexpr std::int64_t view_field(std::size_t offset) {
+  return static_cast<std::int64_t>(offset) - static_cast<std::int64_t>(softmmu::kViewWindowOffset);
+}
 
 namespace slot {
 constexpr std::int32_t gpr(unsigned n) { return static_cast<std::int32_t>(n * 8); }

@@ -115,6 +115,18 @@ guest::Seg segment_number(ZydisRegister r) {
   }
 }
 
+bool Insn::writes_gpr(std::uint8_t number) const {
+  for (unsigned i = 0; i < raw.operand_count; ++i) {
+    const ZydisDecodedOperand& op = operands[i];
+    if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || !(op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+      continue;
+    const std::uint8_t written = gpr_number(op.reg.value);
+    if (written != kNoRegister && (is_high_byte(op.reg.value) ? written - 4 : written) == number)
+      return true;
+  }
+  return false;
+}
+
 MemoryOperand Insn::memory_operand() const {
   MemoryOperand m;
   if (!memory) return m;

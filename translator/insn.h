@@ -43,6 +43,7 @@ struct Insn {
   unsigned operand_bytes() const { return raw.operand_width / 8; }
   unsigned address_bytes() const { return raw.address_width / 8; }
   MemoryOperand memory_operand() const;
+  bool writes_gpr(std::uint8_t number) const;  // any part of it
   // Arithmetic flags (guest::flags::kArithmetic bits) read, and certainly overwritten.
   std::uint32_t flags_read() const;
   std::uint32_t flags_overwritten() const;

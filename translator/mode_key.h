@@ -40,6 +40,9 @@ class ModeKey {
   bool avx512_enabled() const { return bits_ & kAvx512; }
   bool alignment_check() const { return bits_ & kAlign; }
   bool single() const { return bits_ & kSingle; }
+  bool windows() const { return bits_ & kWindows; }  // hot code accesses memory through windows
+  ModeKey with_windows() const { return ModeKey(bits_ | kWindows); }
+  static constexpr std::uint32_t kWindows = 1u << 18;
   static constexpr unsigned kCplShift = 4;
   bool is_64bit() const { return (bits_ & 3) == 2; }
 

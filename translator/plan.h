@@ -34,6 +34,7 @@ struct Planned {
   Operation operation;                    // kCallOut
   SystemForm system = SystemForm::kNone;  // kCallOut: emitted in part or in full
   bool ends_block = false;
+  bool windows = false;     // its accesses may go through windows
   bool flags_dead = false;  // its look-ups may be made in the block
 
   // Set by form_groups().

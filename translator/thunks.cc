@@ -206,7 +206,7 @@ class Emitter {
 
   // A field of the current view's table, RCX scaled by 1 << shift.
   static r::Mem view_field(std::size_t offset, unsigned shift) {
-    r::Mem m = r::ptr(static_cast<std::uint64_t>(offset), r::rcx, shift, 8);
+    r::Mem m = r::ptr(static_cast<std::uint64_t>(translator::view_field(offset)), r::rcx, shift, 8);
     m.setSegment(r::gs);
     return m;
   }

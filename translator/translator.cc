@@ -1,6 +1,8 @@
 // translator/translator.cc - translates one guest basic block: decode, classify, emit.
 #include "translator/translator.h"
 
+#include <algorithm>
+
 #include "translator/access_groups.h"
 #include "translator/callouts/vector_operands.h"
 #include "translator/features.h"
@@ -299,6 +301,7 @@ void Translator::choose_system_form(Planned& p, ModeKey mode) const {
 
 void Translator::classify(Planned& p, ModeKey mode) const {
   p.ends_block = false;
+  p.windows = false;
   if (auto fault = enablement_fault(p.insn, mode, model_)) return plan_fault(p, *fault);
   if (classify_row(p, mode)) return choose_system_form(p, mode);
   if (classify_control(p, mode) || classify_special(p, mode)) return;
@@ -368,12 +371,21 @@ bool Translator::loops_to_itself() const {
 
 void Translator::emit(const Planned& p) {
   emitter_.begin_insn(p.insn);
+  emitter_.set_windows(p.windows);
+  if (p.kind == Kind::kNothing || p.kind == Kind::kDirection) emitter_.keep_delta();
   emitter_.set_inline_look_ups(p.flags_dead);
   if (p.begins_group) emitter_.begin_group(p.group);
   emitter_.set_group_offset(p.group_offset);
   emit_kind(p);
   if (p.ends_group) emitter_.end_group();
+  emitter_.finish_insn(p.insn);
   if (p.kind == Kind::kCallOut || p.insn.writes_flags()) emitter_.flags_written();
+}
+
+void Translator::allow_windows(std::span<const std::uint16_t> checked) {
+  for (std::size_t i = 0; i < planned_; ++i)
+    plan_[i].windows =
+        std::find(checked.begin(), checked.end(), plan_[i].insn.page_offset) == checked.end();
 }
 
 // Where the next instruction to touch flags, this one included, overwrites them all unread.
@@ -437,9 +449,11 @@ TranslateStatus Translator::translate(const TranslateRequest& request) {
   if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
   const bool hot = request.tier == Tier::kHot;
   if (hot) emitter_.set_hot();
-  find_dead_flags(hot);
+  const bool windows = hot && request.mode.windows();
+  find_dead_flags(hot && !windows);
+  if (windows) allow_windows(request.checked);
   clear_groups({plan_.data(), planned_});
-  if (request.group_accesses) form_groups({plan_.data(), planned_}, request.mode);
+  if (request.group_accesses && !windows) form_groups({plan_.data(), planned_}, request.mode);
   for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
   const Planned& last = plan_[planned_ - 1];
   if (!last.ends_block) emitter_.fall_through(last.insn.page_offset + last.insn.length());

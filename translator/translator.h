@@ -29,6 +29,8 @@ struct TranslateRequest {
   bool loop_head = false;
   bool group_accesses = true;
   Tier tier = Tier::kPlain;
+  // Page offsets of instructions whose accesses are to be looked up, though the mode has windows.
+  std::span<const std::uint16_t> checked;
 };
 
 enum class TranslateStatus {
@@ -62,6 +64,7 @@ class Translator {
   bool flags_live_at_head() const;
   bool loops_to_itself() const;
   void find_dead_flags(bool wanted);
+  void allow_windows(std::span<const std::uint16_t> checked);
   void emit(const Planned& p);
   void emit_kind(const Planned& p);
 

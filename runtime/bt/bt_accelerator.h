@@ -24,6 +24,10 @@ struct BtOptions {
   // Which blocks are translated for speed: none, all, or those that run often.
   enum class Tier { kFirst, kSecond, kAuto };
   Tier tier = Tier::kAuto;
+  // How hot code reaches memory: always by look-ups, through windows, or through windows in address
+  // spaces that live long enough.
+  enum class Memory { kTlb, kWindows, kAuto };
+  Memory memory = Memory::kAuto;
   BtLog log;
 };
 

@@ -2,6 +2,7 @@
 #include "runtime/bt/bt_vcpu.h"
 
 #include <cstring>
+#include <utility>
 
 #include "runtime/bt/host_faults.h"
 #include "translator/instruction_table.h"
@@ -60,6 +61,7 @@ BtVcpu::BtVcpu(guest::PhysicalMemory& memory, const guest::CpuModel& model,
       simd_mask_(host_xcr0() & kGuestSimd),
       row_counts_(translator::instruction_table().size()) {
   arena_->seal();
+  if (options_.memory != BtOptions::Memory::kTlb && thunks_.count_run) windows_.emplace(mmu_);
   Frame& f = frame();
   f.owner = this;
   f.jump_mask = (softmmu::kJumpSets - 1) << softmmu::kJumpShift;
@@ -89,11 +91,16 @@ ExitReason BtVcpu::run() {
       running_ = true;
       thunks_.enter(&frame(), code);
       running_ = false;
-      if (frame().leave != translator::Leave::kHostFault) {
+      const translator::Leave why = std::exchange(frame().leave, translator::Leave::kDispatch);
+      if (why == translator::Leave::kDispatch) {
         code = nullptr;
         break;
       }
-      frame().leave = translator::Leave::kDispatch;
+      if (why == translator::Leave::kWindowFault) {
+        look_up_instead();
+        code = next();
+        continue;
+      }
       const auto vector = static_cast<guest::Vector>(frame().pending_vector);
       if (vector == guest::Vector::kX87Error && !(state().cr0 & guest::cr0::kNe)) {
         raise_ferr();  // and the instruction waits, by running again, for the interrupt

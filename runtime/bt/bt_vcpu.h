@@ -13,6 +13,7 @@
 #include "codecache/cache.h"
 #include "runtime/bt/bt_accelerator.h"
 #include "runtime/bt/frame_stack.h"
+#include "shadowpt/windows.h"
 #include "softmmu/mmu.h"
 #include "translator/core.h"
 #include "translator/frame.h"
@@ -73,6 +74,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void make_room();
   void log_block(guest::LinearAddress linear);
   std::string frequent_rows() const;
+  std::string window_statistics() const;
   void log_fault(const guest::GuestFault& fault);
   void log_interrupt(std::uint8_t vector);
   void log_exec(guest::LinearAddress linear, const codecache::Block& block);
@@ -98,7 +100,18 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   const std::uint8_t* store_stub(const codecache::Block& block, const codecache::FaultPoint& point,
                                  const std::uint8_t* site);
   bool commit_store();
-  const std::uint8_t* fault_site(const std::uint8_t* rip) const;  // host_faults.cc
+  // --- host_faults.cc ---
+  const std::uint8_t* fault_site(const std::uint8_t* rip) const;
+  void leave_at_fault(const codecache::Block& block, const codecache::FaultPoint& point,
+                      void* context, translator::Leave reason);
+
+  // --- window_faults.cc ---
+  bool mend_window(const codecache::FaultPoint& point, void* context);
+  bool cover(guest::LinearAddress a, bool write);
+  void look_up_instead();
+  void note_tick();
+  translator::ModeKey mode_now(bool single);
+  static bool tier_may_be_hot(translator::ModeKey mode);
   bool call_out(const translator::Operation& op);
   void direct_exit(const std::uint8_t* return_address);
   void link_miss(std::uint64_t rip, std::uint32_t link);
@@ -164,6 +177,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   FrameStack stack_;
   std::unique_ptr<codecache::Arena> arena_;
   softmmu::Mmu mmu_;
+  std::optional<shadowpt::Windows> windows_;
   translator::Core core_;
   codecache::Cache cache_;
   translator::Thunks thunks_;
@@ -180,10 +194,11 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
     bool valid = false;
     std::uint64_t rip = 0, next_rip = 0, rsp = 0, rcx = 0;
   } alone_;
+  const std::uint8_t* window_fault_ = nullptr;  // host address of the access of kWindowFault
   unsigned single_budget_ = 0;  // instructions of an undone group that are left to run singly
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
   std::uint64_t indirect_misses_ = 0, direct_exits_ = 0, block_searches_ = 0;
-  std::uint64_t promotions_ = 0, link_misses_ = 0;
+  std::uint64_t promotions_ = 0, link_misses_ = 0, window_faults_ = 0, mended_faults_ = 0;
   std::vector<std::uint64_t> row_counts_;  // call-outs by row of the instruction table
 };
 

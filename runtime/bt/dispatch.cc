@@ -27,7 +27,7 @@ void BtVcpu::sync_view() {
   softmmu::View* view = &mmu_.current();
   if (view == loaded_view_) return;
   loaded_view_ = view;
-  __builtin_ia32_wrgsbase64(reinterpret_cast<std::uint64_t>(view));
+  __builtin_ia32_wrgsbase64(reinterpret_cast<std::uint64_t>(view->flat_window()));
 }
 
 void BtVcpu::raise(const GuestFault& fault) {
@@ -44,6 +44,7 @@ bool BtVcpu::deliver_pending_interrupt() {
     return false;
   }
   ++interrupts_;
+  note_tick();
   if (options_.log.interrupts) log_interrupt(*vector);
   s.activity = guest::Activity::kRunning;
   translator::deliver_interrupt(core_, *vector, translator::EventKind::kExternal);
@@ -181,7 +182,7 @@ const std::uint8_t* BtVcpu::find_code() {
   const bool single =
       single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) || (s.dr[7] & 0xff);
   if (single_budget_ > 0) --single_budget_;
-  const ModeKey mode = ModeKey::of(s, single);
+  const ModeKey mode = mode_now(single);
   const auto& cs = s.segment(Seg::kCs);
   s.rip = wrap_rip(s.rip);
   LinearAddress linear{s.rip};
@@ -238,7 +239,7 @@ codecache::Block* BtVcpu::find_block(LinearAddress linear, const softmmu::Transl
   if (!block || mode.is_64bit()) return block;
   if (s.rip + block->guest_bytes - 1 <= s.segment(Seg::kCs).limit) return block;
   // The block runs past the end of the code segment: one instruction at a time up to there.
-  if (!mode.single()) return find_block(linear, where, ModeKey::of(s, true));
+  if (!mode.single()) return find_block(linear, where, mode_now(true));
   raise(guest::general_protection());
   return nullptr;
 }

@@ -82,11 +82,44 @@ const std::uint8_t* BtVcpu::fault_site(const std::uint8_t* rip) const {
   return site;
 }
 
+// The guest's state as it was before the instruction, and the way out of translated code.
+void BtVcpu::leave_at_fault(const codecache::Block& block, const codecache::FaultPoint& point,
+                            void* context, translator::Leave reason) {
+  auto& g = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  Frame& f = frame();
+  constexpr std::pair<int, unsigned> kMap[] = {
+      {REG_RAX, 0},  {REG_RCX, 1},  {REG_RDX, 2}, {REG_RBX, 3}, {REG_R15, 4},
+      {REG_RBP, 5},  {REG_RSI, 6},  {REG_RDI, 7}, {REG_R8, 8},  {REG_R9, 9},
+      {REG_R12, 12}, {REG_R13, 13}, {REG_R14, 14}};
+  for (const auto& [host, guest] : kMap) f.state.gpr[guest] = static_cast<std::uint64_t>(g[host]);
+  if (point.flags_saved)
+    f.state.rflags = translator::materialize_flags(f);
+  else
+    f.state.rflags = f.other_flags | f.direction | f.interrupt_flag |
+                     (static_cast<std::uint64_t>(g[REG_EFL]) & guest::flags::kArithmetic);
+  f.state.rip = wrap_rip(f.rip_base + block.start_offset() + point.guest_offset);
+  f.leave = reason;
+  g[REG_RIP] = reinterpret_cast<greg_t>(thunks_.leave);
+  g[REG_RSP] = reinterpret_cast<greg_t>(&f);
+}
+
 bool BtVcpu::on_host_fault(int trap_number, void* context) {
   auto& g = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   const auto* rip = reinterpret_cast<const std::uint8_t*>(g[REG_RIP]);
   if (!running_ || !arena_->contains(rip)) return false;
   const auto vector = static_cast<guest::Vector>(trap_number);
+  if (vector == guest::Vector::kPageFault || vector == guest::Vector::kGeneralProtection ||
+      vector == guest::Vector::kStackFault) {
+    codecache::Block* block = cache_.find_host(rip);
+    auto* point = block ? const_cast<codecache::FaultPoint*>(block->fault_point(rip)) : nullptr;
+    if (point && point->window_base != codecache::FaultPoint::kNoWindow) {
+      if (mend_window(*point, context)) return true;
+      ++point->window_faults;
+      window_fault_ = rip;
+      leave_at_fault(*block, *point, context, translator::Leave::kWindowFault);
+      return true;
+    }
+  }
   if (vector != guest::Vector::kDivideError && vector != guest::Vector::kX87Error &&
       vector != guest::Vector::kSimdError && vector != guest::Vector::kGeneralProtection &&
       vector != guest::Vector::kInvalidOpcode)
@@ -95,22 +128,8 @@ bool BtVcpu::on_host_fault(int trap_number, void* context) {
   const codecache::Block* block = cache_.find_host(site);
   const codecache::FaultPoint* point = block ? block->fault_point(site) : nullptr;
   if (!point) return false;
-  Frame& f = frame();
-  constexpr std::pair<int, unsigned> kMap[] = {
-      {REG_RAX, 0},  {REG_RCX, 1},  {REG_RDX, 2}, {REG_RBX, 3}, {REG_R15, 4},
-      {REG_RBP, 5},  {REG_RSI, 6},  {REG_RDI, 7}, {REG_R8, 8},  {REG_R9, 9},
-      {REG_R12, 12}, {REG_R13, 13}, {REG_R14, 14}};
-  for (const auto& [host, guest] : kMap) f.state.gpr[guest] = static_cast<std::uint64_t>(g[host]);
-  if (point->flags_saved)
-    f.state.rflags = translator::materialize_flags(f);
-  else
-    f.state.rflags = f.other_flags | f.direction | f.interrupt_flag |
-                     (static_cast<std::uint64_t>(g[REG_EFL]) & guest::flags::kArithmetic);
-  f.state.rip = wrap_rip(f.rip_base + block->start_offset() + point->guest_offset);
-  f.pending_vector = static_cast<std::uint32_t>(vector);
-  f.leave = translator::Leave::kHostFault;
-  g[REG_RIP] = reinterpret_cast<greg_t>(thunks_.leave);
-  g[REG_RSP] = reinterpret_cast<greg_t>(&f);
+  frame().pending_vector = static_cast<std::uint32_t>(vector);
+  leave_at_fault(*block, *point, context, translator::Leave::kHostFault);
   return true;
 }
 

@@ -83,9 +83,20 @@ std::string BtVcpu::statistics() const {
              m.full_flushes, m.page_flushes, m.view_switches) +
          fmt::format(
              "indirect misses        {}\nunlinked exits         {}\nblock searches         {}\n"
-             "promotions             {}\nlink misses            {}\n",
-             indirect_misses_, direct_exits_, block_searches_, promotions_, link_misses_) +
-         frequent_rows();
+             "promotions             {}\nlink misses            {}\n"
+             "window faults mended   {}\nwindow faults left     {}\n",
+             indirect_misses_, direct_exits_, block_searches_, promotions_, link_misses_,
+             mended_faults_, window_faults_) +
+         window_statistics() + frequent_rows();
+}
+
+std::string BtVcpu::window_statistics() const {
+  if (!windows_) return {};
+  const auto& w = windows_->counters();
+  return fmt::format(
+      "window runs mapped     {}\nwindow pages mapped    {}\nwindow drops           {}\n"
+      "window evictions       {}\nwindow refusals        {}\nhost mappings          {}\n",
+      w.maps, w.pages, w.drops, w.evictions, w.refused, windows_->mappings());
 }
 
 // The call-outs that were made most, by instruction.

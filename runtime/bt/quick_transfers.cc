@@ -65,11 +65,12 @@ bool BtVcpu::quick(const Operation& op, const std::uint8_t* return_address) {
 void BtVcpu::continue_at_privilege(unsigned cpl) {
   Frame& f = frame();
   constexpr std::uint64_t kCplBits = 3u << translator::ModeKey::kCplShift;
-  const std::uint64_t mode =
-      (mmu_.current().jump_mode & ~kCplBits) | cpl << translator::ModeKey::kCplShift;
+  std::uint64_t mode = (mmu_.current().jump_mode & ~(kCplBits | translator::ModeKey::kWindows)) |
+                       cpl << translator::ModeKey::kCplShift;
   f.state.cpl = static_cast<std::uint8_t>(cpl);
   mmu_.select_view();
   const softmmu::View& view = mmu_.current();
+  if (view.windowed) mode |= translator::ModeKey::kWindows;
   const softmmu::JumpEntry* entry = view.find_jump(f.state.rip);
   if (!entry || view.jump_mode != mode) return go_on();
   f.rip_base = entry->rip_base;
@@ -178,6 +179,7 @@ bool BtVcpu::quick_alignment_check(bool on, const std::uint8_t* return_address) 
   translator::dissolve_flags(f);
   mmu_.select_view();
   softmmu::View& view = mmu_.current();
+  view.windowed = before.windowed && view.has_windows();
   if (view.jump_mode != before.jump_mode) {
     view.flush_jumps();
     view.jump_mode = before.jump_mode;

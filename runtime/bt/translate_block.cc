@@ -18,13 +18,16 @@ void BtVcpu::make_room() {
   translator_->forget_links();
 }
 
+bool BtVcpu::tier_may_be_hot(ModeKey mode) { return translator::Translator::may_be_hot(mode); }
+
 translator::Tier BtVcpu::tier_of(const codecache::BlockKey& key, ModeKey mode) const {
   using translator::Tier;
-  if (options_.tier == BtOptions::Tier::kFirst || !translator::Translator::may_be_hot(mode))
+  if (options_.tier == BtOptions::Tier::kFirst || !thunks_.count_run ||
+      !translator::Translator::may_be_hot(mode))
     return Tier::kPlain;
   if (options_.tier == BtOptions::Tier::kSecond || cache_.is_marked(key, codecache::Mark::kHot))
     return Tier::kHot;
-  return thunks_.count_run ? Tier::kCounted : Tier::kPlain;
+  return Tier::kCounted;
 }
 
 codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physical, ModeKey mode) {
@@ -39,6 +42,9 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   request.loop_head = cache_.is_marked(request.key, codecache::Mark::kLoopHead);
   request.group_accesses = !cache_.is_marked(request.key, codecache::Mark::kUngrouped);
   request.tier = tier_of(request.key, mode);
+  const std::vector<std::uint16_t> checked =
+      cache_.marked_offsets(physical.value, codecache::Mark::kChecked);
+  request.checked = checked;
   if (const std::uint8_t* page = memory_.readable_page(physical)) {
     request.bytes = {page + guest::page_offset(physical.value), in_page};
   } else {  // code in device memory

@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
   Settings settings;
   settings.engine.cache_bytes = 32u << 20;
   std::string one;
-  bool no_chain = false, all_hot = false;
+  bool no_chain = false, all_hot = false, windows = false;
   std::uint64_t max_failures = 10;
   CLI::App app("Random user-mode sequences, natively and under translation");
   app.add_option("--bits", settings.bits, "64 or 32")->check(CLI::IsMember({64, 32}));
@@ -120,6 +120,7 @@ int main(int argc, char** argv) {
   app.add_option("--block", settings.engine.max_block_instructions, "most instructions in a block")
       ->check(CLI::Range(1, 64));
   app.add_flag("--hot", all_hot, "every block is translated for speed");
+  app.add_flag("--windows", windows, "hot code accesses memory through windows");
   app.add_flag("--nochain", no_chain, "no links between blocks");
   app.add_option("--one", one, "run this case only, and list the code made for it");
   app.add_flag("--minimize,!--nominimize", settings.minimize, "reduce cases that differ");
@@ -127,7 +128,9 @@ int main(int argc, char** argv) {
   app.add_flag("--verbose", settings.verbose, "list the code made for each case that differs");
   CLI11_PARSE(app, argc, argv);
   settings.engine.chain = !no_chain;
-  if (all_hot) settings.engine.tier = ringshift::runtime::BtOptions::Tier::kSecond;
+  settings.engine.memory = windows ? ringshift::runtime::BtOptions::Memory::kWindows
+                                   : ringshift::runtime::BtOptions::Memory::kTlb;
+  if (all_hot || windows) settings.engine.tier = ringshift::runtime::BtOptions::Tier::kSecond;
   if (!one.empty()) {
     settings.verbose = true;
     settings.bits = one.rfind("64:", 0) == 0 ? 64 : 32;

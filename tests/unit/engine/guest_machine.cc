@@ -246,7 +246,7 @@ std::uint64_t GuestMachine::counter(const std::string& name) {
 }
 
 std::vector<Setting> settings() {
-  std::vector<Setting> all(5);
+  std::vector<Setting> all(6);
   for (Setting& s : all) s.options.cache_bytes = 8 << 20;
   all[0].name = "Default";
   all[1].name = "OneInstruction";
@@ -257,6 +257,9 @@ std::vector<Setting> settings() {
   all[3].options.cache_bytes = 288 << 10;
   all[4].name = "AllHot";
   all[4].options.tier = runtime::BtOptions::Tier::kSecond;
+  all[5].name = "Windows";
+  all[5].options.tier = runtime::BtOptions::Tier::kSecond;
+  all[5].options.memory = runtime::BtOptions::Memory::kWindows;
   return all;
 }
 

@@ -1,0 +1,98 @@
+// runtime/bt/window_faults.cc - accesses of hot code through windows that the host refused: a page
+// that may be mapped is, and the access runs again; everything else (MMIO, code, page tables to be,
+// faults) is looked up as in other code, and an instruction that often needs that is translated so.
+#include <ucontext.h>
+
+#include "runtime/bt/bt_vcpu.h"
+
+namespace ringshift::runtime {
+using codecache::FaultPoint;
+using guest::LinearAddress;
+
+namespace {
+
+// A host fault costs some microseconds, a look-up some nanoseconds.
+constexpr std::uint8_t kFaultsToLookUp = 4;
+// Timer interrupts that a view has to see before filling windows for it pays.
+constexpr std::uint8_t kTicksToWindows = 2;
+
+int host_register_index(std::uint8_t number) {
+  constexpr std::array<int, 16> kIndex = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+                                          REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                          REG_R12, REG_R13, REG_R14, REG_R15};
+  return kIndex[number];
+}
+
+}  // namespace
+
+// In the signal's handler, which has interrupted translated code and so no C++.
+bool BtVcpu::cover(LinearAddress a, bool write) {
+  softmmu::View& view = mmu_.current();
+  if (windows_->covered(view, a, write)) return true;
+  const auto host = mmu_.host_address(a, 1, write);
+  return host && *host && windows_->cover(view, a, write);
+}
+
+// True: the access may run again.
+bool BtVcpu::mend_window(const FaultPoint& point, void* context) {
+  auto& g = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  softmmu::View& view = mmu_.current();
+  // Pages of the user that the kernel reaches with AC set: touched once or twice each.
+  if (view.privilege() == softmmu::Privilege::kSupervisorAc) return false;
+  const bool write = point.window_write;
+  if (point.window_base == FaultPoint::kFlatWindow) {
+    const auto a = windows_->linear_of(view, reinterpret_cast<const void*>(g[REG_CR2]));
+    if (!a || windows_->covered(view, *a, write) || !cover(*a, write)) return false;
+    ++mended_faults_;
+    return true;
+  }
+  const auto base = static_cast<std::uint64_t>(g[host_register_index(point.window_base)]);
+  const LinearAddress first{
+      base + static_cast<std::uint64_t>(static_cast<std::int64_t>(point.window_displacement))};
+  const LinearAddress last = first + (point.window_bytes - 1);
+  if (!guest::is_canonical(first.value) || !guest::is_canonical(last.value)) return false;
+  // Over the border of the base's piece: nothing that can be mapped makes that right.
+  const std::size_t piece = softmmu::window_index(base);
+  if (softmmu::window_index(first.value) != piece || softmmu::window_index(last.value) != piece)
+    return false;
+  const auto delta = [&] { return static_cast<greg_t>(view.window_delta()[piece]); };
+  if (g[REG_R10] == delta() && windows_->covered(view, first, write) &&
+      windows_->covered(view, last, write))
+    return false;
+  if (!cover(first, write) || !cover(last, write)) return false;
+  g[REG_R10] = delta();
+  ++mended_faults_;
+  return true;
+}
+
+void BtVcpu::look_up_instead() {
+  ++window_faults_;
+  single_budget_ = 1;
+  codecache::Block* block = cache_.find_host(window_fault_);
+  const FaultPoint* point = block ? block->fault_point(window_fault_) : nullptr;
+  if (!point || point->window_faults < kFaultsToLookUp || !block->valid) return;
+  codecache::BlockKey key = block->key;
+  key.physical += point->guest_offset;
+  cache_.mark(key, codecache::Mark::kChecked);
+  cache_.invalidate(*block);
+}
+
+// The guest's timer interrupts the code of the current view.
+void BtVcpu::note_tick() {
+  softmmu::View& view = mmu_.current();
+  if (options_.memory != BtOptions::Memory::kAuto || view.windowed || !view.has_windows()) return;
+  if (++view.ticks_seen < kTicksToWindows) return;
+  view.windowed = true;
+  view.flush_jumps();
+}
+
+translator::ModeKey BtVcpu::mode_now(bool single) {
+  const auto mode = translator::ModeKey::of(state(), single);
+  if (!windows_) return mode;
+  const softmmu::View& view = mmu_.current();
+  const bool windows =
+      options_.memory == BtOptions::Memory::kWindows ? view.has_windows() : view.windowed;
+  return windows && tier_may_be_hot(mode) ? mode.with_windows() : mode;
+}
+
+}  // namespace ringshift::runtime

@@ -1,0 +1,291 @@
+// translator/emit_window.cc - accesses of hot blocks through host-MMU windows: the guest's own
+// instruction on its own address, in a window where the host's page tables are the guest's. No
+// look-up and no flag changes; what is not mapped faults, and host_faults.cc mends it or has the
+// instruction run alone.
+//
+// 16/32-bit guests: the GS base is a 4 GiB window, and a 32-bit address cannot leave it.
+// 64-bit guests: the view's table gives host minus guest address of each 4 GiB piece; R10 keeps the
+// last one that was looked up while its base register stays where it is. Guards around each window
+// make any displacement safe.
+#include "translator/block_emitter.h"
+
+namespace ringshift::translator {
+namespace r = asmjit::x86;
+namespace {
+
+constexpr std::uint8_t kRsp = 4;
+// How far a base register may move by one instruction and still be near the piece it was in.
+constexpr std::int64_t kSmallStep = 1 << 20;
+
+r::Gp sized(const r::Gp& g, unsigned bytes) {
+  if (bytes == 8) return g.r64();
+  return bytes == 4 ? r::Gp(g.r32()) : r::Gp(g.r16());
+}
+
+bool fs_or_gs(guest::Seg seg) { return seg == guest::Seg::kFs || seg == guest::Seg::kGs; }
+
+// ADD, SUB, INC, DEC or LEA that moves all 64 bits of a register a little.
+bool is_small_step(const Insn& insn, std::uint8_t gpr) {
+  if (insn.memory && insn.mnemonic() != ZYDIS_MNEMONIC_LEA) return false;
+  if (insn.operand_bytes() != 8) return false;
+  const ZydisDecodedOperand& source = insn.operands[1];
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_INC:
+    case ZYDIS_MNEMONIC_DEC:
+      return true;
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_SUB:
+      return source.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && source.imm.value.s <= kSmallStep &&
+             source.imm.value.s >= -kSmallStep;
+    case ZYDIS_MNEMONIC_LEA: {
+      const MemoryOperand m = insn.memory_operand();
+      return m.base == gpr && m.index == kNoRegister && insn.address_bytes() == 8 &&
+             m.displacement <= kSmallStep && m.displacement >= -kSmallStep;
+    }
+    default:
+      return false;
+  }
+}
+
+// Whether the base register alone tells the piece, as a pointer does. An index into a table at a
+// fixed address does not.
+bool is_near_base(const Insn& insn, const MemoryOperand& m) {
+  return m.index == kNoRegister && m.base < 16 && !fs_or_gs(m.segment) &&
+         insn.address_bytes() == 8 && m.displacement <= kSmallStep && m.displacement >= -kSmallStep;
+}
+
+bool steps_by_itself(const Insn& insn) {
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_PUSH:
+    case ZYDIS_MNEMONIC_POP:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+void BlockEmitter::finish_insn(const Insn& insn) {
+  if (!keeps_delta_) {
+    delta_of_ = kNoRegister;
+  } else if (delta_of_ != kNoRegister && insn.writes_gpr(delta_of_) &&
+             !is_small_step(insn, delta_of_) && !(delta_of_ == kRsp && steps_by_itself(insn))) {
+    delta_of_ = kNoRegister;
+  }
+  keeps_delta_ = false;
+}
+
+// R10 = host minus guest address around the address in `base`. `guest`: the guest register that the
+// address is in, or kNoRegister.
+void BlockEmitter::load_delta(const Gp& base, std::uint8_t guest) {
+  if (guest != kNoRegister && delta_of_ == guest) return;
+  auto& a = assembler_;
+  a.rorx(r::r10, base.r64(), 32);
+  a.movzx(r::r10d, r::r10w);
+  r::Mem entry =
+      r::ptr(static_cast<std::uint64_t>(view_field(softmmu::kWindowTableOffset)), r::r10, 3, 8);
+  entry.setSegment(r::gs);
+  a.mov(r::r10, entry);
+  delta_of_ = guest;
+}
+
+// The next host instruction accesses memory through a window.
+void BlockEmitter::mark_window(std::uint8_t base, std::int32_t displacement, unsigned bytes,
+                               bool write) {
+  mark_insn_start();
+  codecache::FaultPoint& point = block_.fault_points.back();
+  point.window_base = base;
+  point.window_displacement = displacement;
+  point.window_bytes = static_cast<std::uint8_t>(bytes);
+  point.window_write = write;
+}
+
+// A memory operand relative to a register of the guest's that is in the host's; marks the access.
+r::Mem BlockEmitter::window_at(std::uint8_t guest, std::int32_t displacement, unsigned bytes,
+                               bool write) {
+  const r::Gp base = r::gpq(host_register(guest));
+  if (!mode_.is_64bit()) {
+    r::Mem m = r::ptr(base.r32(), displacement, bytes);
+    m.setSegment(r::gs);
+    mark_window(codecache::FaultPoint::kFlatWindow, 0, bytes, write);
+    return m;
+  }
+  load_delta(base, guest);
+  mark_window(static_cast<std::uint8_t>(base.id()), displacement, bytes, write);
+  return r::ptr(base, r::r10, 0, displacement, bytes);
+}
+
+// The operand of an instruction with explicit memory. False: no window form; nothing was emitted.
+// Uses R10, and R11 where `uses_r11` says so.
+bool BlockEmitter::window_operand(const Insn& insn, HostOperand& operand, bool& uses_r11) {
+  const MemoryOperand m = insn.memory_operand();
+  uses_r11 = true;
+  if (!mode_.is_64bit()) {
+    if (insn.address_bytes() != 4 || (m.segment == guest::Seg::kCs && insn.writes_memory))
+      return false;
+    operand.flat_window = true;
+    if (fs_or_gs(m.segment)) {
+      operand.base = kScratchAddress;
+      return true;
+    }
+    uses_r11 = false;
+    const auto host = [](std::uint8_t guest) {
+      return guest == kNoRegister ? guest : static_cast<std::uint8_t>(host_register(guest));
+    };
+    operand.base = host(m.base);
+    operand.index = host(m.index);
+    operand.scale_shift = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2 ? 1 : 0;
+    operand.displacement = static_cast<std::int32_t>(m.displacement);
+    return true;
+  }
+  operand.index = kScratchValue;
+  operand.base = kScratchAddress;
+  const bool base_only = is_near_base(insn, m);
+  if (!base_only) return true;
+  operand.displacement = static_cast<std::int32_t>(m.displacement);
+  if (lives_in_memory(m.base)) return true;
+  uses_r11 = false;
+  operand.base = static_cast<std::uint8_t>(host_register(m.base));
+  return true;
+}
+
+// What has to run before the instruction for its window_operand(); marks the access.
+void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& operand) {
+  auto& a = assembler_;
+  const MemoryOperand m = insn.memory_operand();
+  const bool write = insn.writes_memory;
+  if (operand.flat_window) {
+    if (operand.base == kScratchAddress) {
+      effective_offset(insn);
+      a.mov(r::r10, frame_slot(slot::segment_base(m.segment)));
+      a.lea(r::r11d, r::ptr(r::r11, r::r10));
+    }
+    mark_window(codecache::FaultPoint::kFlatWindow, 0, insn.memory_bytes, write);
+    return;
+  }
+  const bool base_only = is_near_base(insn, m);
+  if (base_only) {
+    if (lives_in_memory(m.base)) a.mov(r::r11, gpr_slot(m.base));
+    load_delta(r::gpq(operand.base), m.base);
+  } else {
+    effective_offset(insn);
+    if (fs_or_gs(m.segment)) {
+      a.mov(r::r10, frame_slot(slot::segment_base(m.segment)));
+      a.lea(r::r11, r::ptr(r::r11, r::r10));
+    }
+    load_delta(r::r11, kNoRegister);
+  }
+  mark_window(operand.base, operand.displacement, insn.memory_bytes, write);
+}
+
+// A whole instruction with a memory operand. False: it has no window form.
+bool BlockEmitter::window_generic(const Insn& insn) {
+  HostOperand operand;
+  bool uses_r11 = false;
+  if (!window_operand(insn, operand, uses_r11)) return false;
+  Rewrite w;
+  w.operand = &operand;
+  std::uint8_t home = kNoRegister;  // a register that lives in memory, for which R11 stands in
+  bool stored = false, loaded = false;
+  const auto place = [&](const GprField& f, std::uint8_t& to) {
+    if (!f.used || f.high_byte) return true;
+    to = lives_in_memory(f.number) ? kScratchAddress
+                                   : static_cast<std::uint8_t>(host_register(f.number));
+    if (to != kScratchAddress) return true;
+    if (uses_r11 || (home != kNoRegister && home != f.number)) return false;
+    home = f.number;
+    stored |= f.written;
+    loaded |= f.read;
+    return true;
+  };
+  if (!place(insn.reg, w.reg) || !place(insn.vvvv, w.vvvv) || high_byte_conflict(insn, w))
+    return false;
+  if (home != kNoRegister && loaded) assembler_.mov(r::r11, gpr_slot(home));
+  prepare_window_operand(insn, operand);
+  embed(encode_for_host(insn, mode_, w));
+  if (stored) assembler_.mov(gpr_slot(home), r::r11);
+  keeps_delta_ = true;
+  return true;
+}
+
+// R11 = what the memory operand of a branch holds.
+bool BlockEmitter::window_branch_target(const Insn& insn, unsigned width) {
+  HostOperand operand;
+  bool uses_r11 = false;
+  if (width == 2 || !window_operand(insn, operand, uses_r11)) return false;
+  prepare_window_operand(insn, operand);
+  load_through_window(sized(r::r11, width), operand, width);
+  return true;
+}
+
+void BlockEmitter::load_through_window(const Gp& to, const HostOperand& operand, unsigned bytes) {
+  auto& a = assembler_;
+  r::Mem m;
+  const auto reg = [&](std::uint8_t n) {
+    return operand.flat_window ? r::Gp(r::gpd(n)) : r::Gp(r::gpq(n));
+  };
+  if (operand.base == kNoRegister && operand.index == kNoRegister)
+    m = r::ptr(static_cast<std::uint64_t>(static_cast<std::uint32_t>(operand.displacement)), bytes);
+  else if (operand.base == kNoRegister)
+    m = r::ptr(static_cast<std::uint64_t>(static_cast<std::int64_t>(operand.displacement)),
+               reg(operand.index), operand.scale_shift, bytes);
+  else if (operand.index == kNoRegister)
+    m = r::ptr(reg(operand.base), operand.displacement, bytes);
+  else
+    m = r::ptr(reg(operand.base), reg(operand.index), operand.scale_shift, operand.displacement,
+               bytes);
+  if (operand.flat_window) m.setSegment(r::gs);
+  a.mov(to, m);
+}
+
+bool BlockEmitter::window_push(const Insn& insn) {
+  auto& a = assembler_;
+  const unsigned bytes = insn.operand_bytes();
+  if (insn.memory || bytes == 2) return false;
+  const auto down = -static_cast<std::int32_t>(bytes);
+  const ZydisDecodedOperand& operand = insn.operands[0];
+  keeps_delta_ = true;
+  if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+    a.mov(window_at(kRsp, down, bytes, true), static_cast<std::int32_t>(operand.imm.value.s));
+    adjust_rsp(down);
+    return true;
+  }
+  const std::uint8_t number = gpr_number(operand.reg.value);
+  r::Gp value = r::r11;
+  if (lives_in_memory(number))
+    a.mov(r::r11, gpr_slot(number));
+  else
+    value = r::gpq(host_register(number));
+  a.mov(window_at(kRsp, down, bytes, true), sized(value, bytes));
+  adjust_rsp(down);
+  return true;
+}
+
+bool BlockEmitter::window_pop(const Insn& insn) {
+  auto& a = assembler_;
+  const unsigned bytes = insn.operand_bytes();
+  if (insn.memory || bytes == 2) return false;
+  const std::uint8_t number = gpr_number(insn.operands[0].reg.value);
+  if (number == kRsp) return false;
+  keeps_delta_ = true;
+  const bool home = lives_in_memory(number);
+  const r::Gp to = home ? r::Gp(r::r11) : r::Gp(r::gpq(host_register(number)));
+  a.mov(sized(to, bytes), window_at(kRsp, 0, bytes, false));
+  adjust_rsp(static_cast<std::int32_t>(bytes));
+  if (home) a.mov(gpr_slot(number), r::r11);
+  return true;
+}
+
+bool BlockEmitter::window_leave(const Insn& insn) {
+  constexpr std::uint8_t kRbp = 5;
+  auto& a = assembler_;
+  const unsigned bytes = mode_.is_64bit() ? 8 : 4;
+  if (insn.operand_bytes() != bytes) return false;
+  a.mov(sized(r::r11, bytes), window_at(kRbp, 0, bytes, false));
+  a.lea(sized(r::gpq(kHostRsp), bytes), r::ptr(r::rbp, static_cast<std::int32_t>(bytes)));
+  a.mov(sized(r::rbp, bytes), sized(r::r11, bytes));
+  return true;
+}
+
+}  // namespace ringshift::translator
