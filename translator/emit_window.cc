@@ -127,7 +127,7 @@ bool BlockEmitter::window_operand(const Insn& insn, HostOperand& operand, bool& 
     operand.flat_window = true;
     if (fs_or_gs(m.segment)) {
       operand.base = kScratchAddress;
-      return true;
+      return m.segment == guest::Seg::kFs ? mode_.fs_full() : mode_.gs_full();
     }
     uses_r11 = false;
     const auto host = [](std::uint8_t guest) {

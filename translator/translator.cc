@@ -435,11 +435,9 @@ void Translator::emit_kind(const Planned& p) {
   }
 }
 
-// A segment check would save the host's flags over the guest's.
 bool Translator::may_be_hot(ModeKey mode) {
   return !mode.single() && !mode.alignment_check() &&
-         (mode.is_64bit() ||
-          (mode.flat() && mode.fs_full() && mode.gs_full() && mode.code_bytes() == 4));
+         (mode.is_64bit() || (mode.flat() && mode.code_bytes() == 4));
 }
 
 TranslateStatus Translator::translate(const TranslateRequest& request) {
@@ -450,7 +448,10 @@ TranslateStatus Translator::translate(const TranslateRequest& request) {
   const bool hot = request.tier == Tier::kHot;
   if (hot) emitter_.set_hot();
   const bool windows = hot && request.mode.windows();
-  find_dead_flags(hot && !windows);
+  // A segment check would save the host's flags over the guest's.
+  const bool no_checks =
+      request.mode.is_64bit() || (request.mode.fs_full() && request.mode.gs_full());
+  find_dead_flags(hot && !windows && no_checks);
   if (windows) allow_windows(request.checked);
   clear_groups({plan_.data(), planned_});
   if (request.group_accesses && !windows) form_groups({plan_.data(), planned_}, request.mode);
