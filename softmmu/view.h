@@ -1,15 +1,15 @@
 // softmmu/view.h - one privilege's cached view of one guest address space: the software TLB and the
 // jump cache that translated code reads directly. Owned and written by its vCPU's thread only.
 //
-// Translated code reaches the current view through the host GS base, with these layouts:
+// Translated code reaches the current view through the host GS base, which is its flat window:
 //   hit test    index = (linear >> 12) % kTlbEntries
-//               x = linear XOR tag[index]; x <= 4096 - size  -> host address = linear +
-//               addend[index]
-//   so one compare covers both the tag and an access that straddles two pages.
+//               linear - tag[index] + size - 1 < 4096  -> host address = linear + addend[index]
+//   so one compare covers both the tag and an access that straddles two pages. A look-up that may
+//   change flags compares linear XOR tag with 4096 - size.
 // An entry never grants more than its table says: `read` and `write` are separate tables, and MMIO,
 // watched (translated or shadowed) pages and clean pages are absent from `write`.
 //
-// A view is 500 KiB of which a short-lived address space touches little: it is created on fresh
+// A view is some 1.4 MiB of which a short-lived address space touches little: it is created on fresh
 // zero pages, and zero is what an unused entry holds. Nothing here allocates afterwards.
 #pragma once
 
