@@ -106,6 +106,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
                       void* context, translator::Leave reason);
 
   // --- window_faults.cc ---
+  bool try_to_mend(const codecache::FaultPoint& point, void* context);
   bool mend_window(const codecache::FaultPoint& point, void* context);
   bool cover(guest::LinearAddress a, bool write);
   void look_up_instead();
@@ -167,7 +168,11 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void page_watched(guest::PhysicalAddress page) override;
 
   void note_port(std::uint16_t port, unsigned size);  // I/O breakpoints
-  void spill_simd() { translator::save_simd(frame(), simd_mask_); }
+  // In a signal's handler the guest's registers are in the signal's frame, and come back from
+  // there.
+  void spill_simd() {
+    if (!handling_signal_) translator::save_simd(frame(), simd_mask_);
+  }
   static void before_mmio();
 
   guest::PhysicalMemory& memory_;
@@ -189,6 +194,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   ExitReason exit_ = ExitReason::kStopped;
   bool code_changed_ = false;  // blocks were removed since this was cleared
   bool running_ = false;
+  bool handling_signal_ = false;
   // The instruction that runs alone, and the registers that a branch changes, before it.
   struct {
     bool valid = false;

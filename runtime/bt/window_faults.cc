@@ -25,16 +25,22 @@ int host_register_index(std::uint8_t number) {
 
 }  // namespace
 
-// In the signal's handler, which has interrupted translated code and so no C++.
+// In the signal's handler, which has interrupted translated code and so no C++. Page tables are
+// only read there: a page that was never accessed, or never written, is left to a look-up.
 bool BtVcpu::cover(LinearAddress a, bool write) {
   softmmu::View& view = mmu_.current();
-  if (windows_->covered(view, a, write)) return true;
-  const auto host = mmu_.host_address(a, 1, write);
-  return host && *host && windows_->cover(view, a, write);
+  return windows_->covered(view, a, write) || windows_->cover(view, a, write);
 }
 
 // True: the access may run again.
 bool BtVcpu::mend_window(const FaultPoint& point, void* context) {
+  handling_signal_ = true;
+  const bool mended = try_to_mend(point, context);
+  handling_signal_ = false;
+  return mended;
+}
+
+bool BtVcpu::try_to_mend(const FaultPoint& point, void* context) {
   auto& g = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   softmmu::View& view = mmu_.current();
   // Pages of the user that the kernel reaches with AC set: touched once or twice each.
