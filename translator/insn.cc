@@ -68,6 +68,9 @@ void describe_operands(Insn& insn) {
       if (names_cache_line(insn.raw.mnemonic)) insn.memory_bytes = 1;
     }
   }
+  // HW: a source of zero leaves the destination as it is.
+  if (insn.raw.mnemonic == ZYDIS_MNEMONIC_BSF || insn.raw.mnemonic == ZYDIS_MNEMONIC_BSR)
+    insn.reg.read = true;
   // The slow path must have the bytes that such a store keeps.
   insn.reads_memory |= insn.writes_memory && may_keep_bytes(insn);
 }

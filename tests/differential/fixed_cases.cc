@@ -34,6 +34,9 @@ std::span<const char* const> fixed_cases() {
       "64:67341ba2cece:62c34da942bd1f0a000054",
       "64:5dd6ee43c157:62537d2b1995c6a39cbb8d,909090909090,909090909090",
       "64:8ff76f2767d4:6243fdc3cfa6d5f5ffffd4",
+      // BSR of zero keeps its destination, also one that stands in for R10 (run with --windows).
+      "64:cca0f81508cb:9090909090909090,9090909090909090,9090909090,3e440fbd94e217dfffff,"
+      "90909090909090909090,90909090909090909090,9090,909090909090909090",
   };
   return kCases;
 }

@@ -27,6 +27,9 @@ template <bool (*kOne)(const Difference&)>
 bool each(const Differences& all) {
   return std::all_of(all.begin(), all.end(), kOne);
 }
+bool is_gpr(const Difference& d) {
+  return d.what.size() == 3 && d.what[0] == 'r' && d.what != "rip";
+}
 bool is_flags(const Difference& d) { return d.what == "rflags"; }
 bool is_memory(const Difference& d) { return d.what.starts_with("data"); }
 bool is_stack(const Difference& d) { return d.what.starts_with("stack") || is_memory(d); }
@@ -80,6 +83,9 @@ bool is_narrow_branch(const Insn& i) {
 bool is_near_call(const Insn& i) {
   return i.mnemonic == ZYDIS_MNEMONIC_CALL && i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR;
 }
+bool is_pop_all(const Insn& i) {
+  return i.mnemonic == ZYDIS_MNEMONIC_POPA || i.mnemonic == ZYDIS_MNEMONIC_POPAD;
+}
 bool is_any(const Insn&) { return true; }
 bool is_prefixed_loop(const Insn& i) {
   return (i.mnemonic == ZYDIS_MNEMONIC_LOOPE || i.mnemonic == ZYDIS_MNEMONIC_LOOPNE) &&
@@ -112,6 +118,7 @@ constexpr Known kList[] = {
     {is_any, each<is_page_fault_first>,
      "of two exceptions of one instruction (misaligned or pending x87, and absent page) the other "
      "is raised"},
+    {is_pop_all, each<is_gpr>, "a POPA that faults midway: AMD has loaded a part of the registers"},
     {is_repeated, each<is_flags>,
      "a single step between two repetitions: Intel pushes RF set, AMD does not"},
     {is_repeated, each<is_memory>,

@@ -18,7 +18,8 @@ void copy_st(std::uint8_t* to, const std::uint8_t* from) {
 }  // namespace
 
 // DEVIATION: FOP, FIP and FDP stay zero, because those in the host's registers name host addresses.
-// AMD's processors show zeros too, unless an exception is pending.
+// HW: AMD's FXSAVE and XSAVE store zeros too unless an exception is pending; FNSTENV and FNSAVE
+// always store the last instruction's.
 void export_x87(const ExtendedState& x, std::uint8_t* image) {
   fill_bytes(image, 0, area::kMxcsr);
   if (!x.in_use(component::kX87)) {

@@ -108,6 +108,32 @@ TEST_P(BranchBeyondLimit, RunningOn) {
   EXPECT_TRUE(faulted(machine.run(), kGeneralProtection, 0x10000));
 }
 
+// LOOP with a 16-bit target, in code that becomes hot: its exit is longer than JECXZ reaches.
+class NarrowLoop : public EngineTest {};
+
+TEST_P(NarrowLoop, EndsWhenTheCounterDoes) {
+  constexpr std::uint64_t kBelow64K = 0x8000;
+  static constexpr std::uint32_t kTimes = 20000;
+  machine.enter_protected();
+  machine.put(kBelow64K, assemble32(kBelow64K, [](Assembler& a) {
+                asmjit::Label outer = a.newLabel(), again = a.newLabel();
+                a.mov(edx, kTimes);
+                a.bind(outer);
+                a.mov(ecx, 3);
+                a.bind(again);
+                a.inc(eax);
+                a.db(0x66);
+                a.loop(ecx, again);
+                a.dec(edx);
+                a.jnz(outer);
+                a.hlt();
+              }));
+  machine.reg(Gpr::kRax) = 0;
+  ASSERT_TRUE(halted_itself(machine.run_at(kBelow64K)));
+  EXPECT_EQ(machine.reg(Gpr::kRax), 3 * kTimes);
+}
+
+RS_FOR_ALL_SETTINGS(NarrowLoop);
 RS_FOR_ALL_SETTINGS(BranchTarget);
 RS_FOR_ALL_SETTINGS(BranchBeyondLimit);
 
