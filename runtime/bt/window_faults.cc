@@ -76,7 +76,9 @@ void BtVcpu::look_up_instead() {
   single_budget_ = 1;
   codecache::Block* block = cache_.find_host(window_fault_);
   const FaultPoint* point = block ? block->fault_point(window_fault_) : nullptr;
-  if (!point || point->window_faults < kFaultsToLookUp || !block->valid) return;
+  if (!point) return;
+  if (point->interrupt_shadow) state().interrupt_shadow = true;
+  if (point->window_faults < kFaultsToLookUp || !block->valid) return;
   codecache::BlockKey key = block->key;
   key.physical += point->guest_offset;
   cache_.mark(key, codecache::Mark::kChecked);
