@@ -94,6 +94,11 @@ class BlockEmitter {
  private:
   using Gp = asmjit::x86::Gp;
   using Label = asmjit::Label;
+  // The part of a register that an operand of `bytes` (8, 4 or 2) names.
+  static Gp sized(const Gp& g, unsigned bytes) {
+    if (bytes == 8) return g.r64();
+    return bytes == 4 ? Gp(g.r32()) : Gp(g.r16());
+  }
   struct ColdExit {
     Label stub;
     std::uint16_t target_offset;

@@ -22,8 +22,6 @@ r::Mem view_entry(std::size_t offset) {
   return m;
 }
 
-r::Gp sized(const r::Gp& g, unsigned bytes) { return bytes == 8 ? r::Gp(g.r64()) : r::Gp(g.r32()); }
-
 }  // namespace
 
 // JRCXZ reaches 127 bytes only.

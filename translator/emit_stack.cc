@@ -9,12 +9,6 @@ namespace {
 const r::Gp kStackPointer = r::r15;
 constexpr std::uint8_t kRsp = 4;
 
-r::Gp sized(const r::Gp& g, unsigned bytes) {
-  if (bytes == 8) return g.r64();
-  if (bytes == 4) return g.r32();
-  return g.r16();
-}
-
 }  // namespace
 
 bool BlockEmitter::fast_stack(ModeKey mode, const Insn& insn) {

@@ -1,6 +1,6 @@
 // translator/emit_window.cc - accesses of hot blocks through host-MMU windows: the guest's own
 // instruction on its own address, in a window where the host's page tables are the guest's. No
-// look-up and no flag changes; what is not mapped faults, and host_faults.cc mends it or has the
+// look-up and no flag changes; what is not mapped faults, and window_faults.cc mends it or has the
 // instruction run alone.
 //
 // 16/32-bit guests: the GS base is a 4 GiB window, and a 32-bit address cannot leave it.
@@ -16,11 +16,6 @@ namespace {
 constexpr std::uint8_t kRsp = 4;
 // How far a base register may move by one instruction and still be near the piece it was in.
 constexpr std::int64_t kSmallStep = 1 << 20;
-
-r::Gp sized(const r::Gp& g, unsigned bytes) {
-  if (bytes == 8) return g.r64();
-  return bytes == 4 ? r::Gp(g.r32()) : r::Gp(g.r16());
-}
 
 bool fs_or_gs(guest::Seg seg) { return seg == guest::Seg::kFs || seg == guest::Seg::kGs; }
 
@@ -141,8 +136,7 @@ bool BlockEmitter::window_operand(const Insn& insn, HostOperand& operand, bool& 
   }
   operand.index = kScratchValue;
   operand.base = kScratchAddress;
-  const bool base_only = is_near_base(insn, m);
-  if (!base_only) return true;
+  if (!is_near_base(insn, m)) return true;
   operand.displacement = static_cast<std::int32_t>(m.displacement);
   if (lives_in_memory(m.base)) return true;
   uses_r11 = false;
@@ -164,8 +158,7 @@ void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& o
     mark_window(codecache::FaultPoint::kFlatWindow, 0, insn.memory_bytes, write);
     return;
   }
-  const bool base_only = is_near_base(insn, m);
-  if (base_only) {
+  if (is_near_base(insn, m)) {
     if (lives_in_memory(m.base)) a.mov(r::r11, gpr_slot(m.base));
     load_delta(r::gpq(operand.base), m.base);
   } else {

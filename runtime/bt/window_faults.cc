@@ -13,7 +13,8 @@ namespace {
 
 // A host fault costs some microseconds, a look-up some nanoseconds.
 constexpr std::uint8_t kFaultsToLookUp = 4;
-// Timer interrupts that a view has to see before filling windows for it pays.
+// Interrupts that a view has to live through before filling windows for it pays: its process was
+// not over within a tick of the guest's timer.
 constexpr std::uint8_t kTicksToWindows = 2;
 
 int host_register_index(std::uint8_t number) {
@@ -85,7 +86,7 @@ void BtVcpu::look_up_instead() {
   cache_.invalidate(*block);
 }
 
-// The guest's timer interrupts the code of the current view.
+// An interrupt comes while the current view is in use.
 void BtVcpu::note_tick() {
   softmmu::View& view = mmu_.current();
   if (options_.memory != BtOptions::Memory::kAuto || view.windowed || !view.has_windows()) return;
