@@ -7,26 +7,10 @@
 #include <vector>
 
 #include "bench/mechanisms/guest_memory.h"
-#include "guest/platform.h"
+#include "guest/empty_board.h"
 #include "runtime/bt/bt_accelerator.h"
 
 namespace ringshift::bench {
-
-// Nobody at any port, no interrupts.
-class EmptyBoard final : public guest::Platform {
- public:
-  std::uint32_t port_read(std::uint16_t, unsigned) override { return ~0u; }
-  void port_write(std::uint16_t, unsigned, std::uint32_t) override {}
-  bool interrupt_pending() override { return false; }
-  std::optional<std::uint8_t> acknowledge_interrupt() override { return std::nullopt; }
-  std::uint8_t task_priority() override { return 0; }
-  void set_task_priority(std::uint8_t) override {}
-  std::optional<std::uint64_t> apic_msr_read(std::uint32_t) override { return std::nullopt; }
-  bool apic_msr_write(std::uint32_t, std::uint64_t) override { return false; }
-  std::uint32_t apic_id() override { return 0; }
-  void raise_ferr() override {}
-  void triple_fault() override {}
-};
 
 class RunningGuest {
  public:
@@ -79,7 +63,7 @@ class RunningGuest {
     vcpu_->state_changed();
   }
 
-  EmptyBoard board_;
+  guest::EmptyBoard board_;
   std::unique_ptr<guest::PhysicalMemory> memory_;
   guest::CpuModel model_;
   std::unique_ptr<runtime::Accelerator> accelerator_;

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "guest/cpu_model.h"
+#include "guest/empty_board.h"
 #include "guest/physical_memory.h"
-#include "guest/platform.h"
 #include "runtime/bt/bt_accelerator.h"
 
 namespace ringshift::engine {
@@ -44,23 +44,14 @@ Bytes assemble32(std::uint64_t at, Write&& write) {
 
 // --- the board -----------------------------------------------------------------------------------
 
-class TestBoard final : public guest::Platform {
+class TestBoard final : public guest::EmptyBoard {
  public:
-  std::uint32_t port_read(std::uint16_t, unsigned) override { return ~0u; }
-  void port_write(std::uint16_t, unsigned, std::uint32_t) override {}
   bool interrupt_pending() override { return vector_.load() >= 0; }
   std::optional<std::uint8_t> acknowledge_interrupt() override {
     const int v = vector_.exchange(-1);
     if (v < 0) return std::nullopt;
     return static_cast<std::uint8_t>(v);
   }
-  std::uint8_t task_priority() override { return 0; }
-  void set_task_priority(std::uint8_t) override {}
-  std::optional<std::uint64_t> apic_msr_read(std::uint32_t) override { return std::nullopt; }
-  bool apic_msr_write(std::uint32_t, std::uint64_t) override { return false; }
-  std::uint32_t apic_id() override { return 0; }
-  void raise_ferr() override {}
-  void triple_fault() override {}
 
   // From any thread.
   void assert_interrupt(std::uint8_t vector) { vector_ = vector; }

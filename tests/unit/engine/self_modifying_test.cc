@@ -353,7 +353,7 @@ TEST_P(SelfModifyingCode, AddressSpacesByPcid) {
     a.jnz(again);
     a.hlt();
   });
-  if (!machine.model.has(guest::feature::kPcid)) GTEST_SKIP();
+  if (!machine.model.has(guest::feature::kPcid)) GTEST_SKIP() << "the model offers no PCID";
   auto copy_page = [&](std::uint64_t from, std::uint64_t to) {
     for (unsigned i = 0; i < 512; ++i)
       machine.store(to + 8 * i, machine.load<std::uint64_t>(from + 8 * i));

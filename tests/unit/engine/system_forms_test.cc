@@ -374,7 +374,7 @@ TEST_P(SystemForms, InterruptReturnReadsTheTable) {
 
 // With SMAP a user's page is the supervisor's between STAC and CLAC only.
 TEST_P(SystemForms, AlignmentCheckFlagOpensUserPages) {
-  if (!machine.model.has(guest::feature::kSmap)) GTEST_SKIP();
+  if (!machine.model.has(guest::feature::kSmap)) GTEST_SKIP() << "the host's processor has no SMAP";
   load_long([](Assembler& a) {
     Label again = a.newLabel();
     a.mov(r12d, 50);

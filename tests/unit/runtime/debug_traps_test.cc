@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 
+#include "guest/empty_board.h"
 #include "runtime/bt/bt_accelerator.h"
 
 namespace ringshift::runtime {
@@ -12,21 +13,6 @@ namespace {
 using guest::Gpr;
 using guest::Seg;
 namespace flags = guest::flags;
-
-class NoBoard final : public guest::Platform {
- public:
-  std::uint32_t port_read(std::uint16_t, unsigned) override { return 0; }
-  void port_write(std::uint16_t, unsigned, std::uint32_t) override {}
-  bool interrupt_pending() override { return false; }
-  std::optional<std::uint8_t> acknowledge_interrupt() override { return std::nullopt; }
-  std::uint8_t task_priority() override { return 0; }
-  void set_task_priority(std::uint8_t) override {}
-  std::optional<std::uint64_t> apic_msr_read(std::uint32_t) override { return std::nullopt; }
-  bool apic_msr_write(std::uint32_t, std::uint64_t) override { return false; }
-  std::uint32_t apic_id() override { return 0; }
-  void raise_ferr() override {}
-  void triple_fault() override {}
-};
 
 class DebugTraps : public testing::TestWithParam<const char*> {
  protected:
@@ -69,7 +55,7 @@ class DebugTraps : public testing::TestWithParam<const char*> {
   static constexpr unsigned kExecute = 0, kWrite = 1, kIo = 2, kReadWrite = 3;
   static constexpr std::uint64_t kBs = 1 << 14;
 
-  NoBoard board_;
+  guest::EmptyBoard board_;
   std::unique_ptr<guest::PhysicalMemory> memory_;
   guest::CpuModel model_;
   std::unique_ptr<Accelerator> accelerator_;
