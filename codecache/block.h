@@ -29,6 +29,7 @@ struct FaultPoint {
   std::uint8_t group_instructions = 0;  // a group's look-up: how many run singly when it fails
   bool reads_memory : 1 = false;      // a write access that also reads: the slow path fetches first
   bool flags_saved : 1 = false;       // the guest's flags are in the frame, not in the host's
+  bool flags_stay_saved : 1 = false;  // still so when the access has been made
   bool stack_segment : 1 = false;     // addressing faults are #SS
   bool interrupt_shadow : 1 = false;  // the instruction before was an STI
   std::uint16_t masked = 0;           // translator::MaskedOperand, packed

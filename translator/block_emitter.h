@@ -33,11 +33,12 @@ class BlockEmitter {
   // Looks for interrupt requests before the first instruction.
   void head_check(bool flags_live);
 
-  // Look-ups of the next instruction may be made in the block itself, which costs the host's flags:
-  // they are saved first, so that a fault still finds them.
+  // Look-ups of the next instruction are made in the block itself, which costs the host's flags:
+  // they are saved first, and restore_flags() brings them back for who needs them.
   void set_inline_look_ups(bool on) { inline_look_ups_ = on; }
   // The instruction that was emitted last wrote flags: what was saved is stale.
   void flags_written() { flags_saved_ = false; }
+  void restore_flags();
 
   // A group: accesses through one unchanged base register that lie within one page. One look-up of
   // the whole span serves them all; while the group lasts, R11 holds the host address of its start.
@@ -125,7 +126,7 @@ class BlockEmitter {
     std::uint64_t kind;
     codecache::FaultPoint point;
     std::size_t point_index;
-    bool group;
+    const std::uint8_t* thunk;
   };
   struct ColdCallOut {
     Label entry, record;
@@ -142,8 +143,14 @@ class BlockEmitter {
   void apply_segment(guest::Seg segment, unsigned bytes, bool write, unsigned address_bytes);
   // R11 linear -> R11 host; marks the fault point.
   void look_up(unsigned bytes, bool write, bool reads, bool stack);
+  // What a look-up for `bytes` is made for.
+  static unsigned size_class_bytes(unsigned bytes);
   void memory_operand(const Insn& insn, bool write, std::int32_t rsp_adjust = 0);
+  std::size_t tlb_test(unsigned bytes, bool write);
+  void end_tlb_test(const codecache::FaultPoint& facts, const std::uint8_t* thunk);
   void inline_look_up(unsigned bytes, bool write, const codecache::FaultPoint& facts, bool group);
+  bool inline_generic(const Insn& insn);
+  bool keeps_operand(const Insn& insn) const;
   void emit_cold_misses();
   void end_access();  // the access that look_up() opened is complete
   void generic_with_memory(const Insn& insn);

@@ -157,6 +157,7 @@ void BlockEmitter::jump(const Insn& insn) {
     return;
   }
   branch_target_from_operand(insn);
+  restore_flags();
   exit_indirect(branch_record(false));
 }
 

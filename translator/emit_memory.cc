@@ -31,6 +31,10 @@ bool uses(const GprField& f, unsigned number) { return f.used && f.number == num
 
 }  // namespace
 
+unsigned BlockEmitter::size_class_bytes(unsigned bytes) {
+  return kSizeClassBytes[size_class(bytes)];
+}
+
 void BlockEmitter::effective_offset(const Insn& insn, std::int32_t rsp_adjust) {
   const MemoryOperand m = insn.memory_operand();
   const unsigned width = insn.address_bytes();
@@ -105,7 +109,7 @@ void BlockEmitter::apply_segment(guest::Seg segment, unsigned bytes, bool write,
   }
   static_cast<void>(address_bytes);
   a.mov(r::r10d, pack_segment_check(segment, bytes, write, alignment));
-  call_thunk(thunks_.segment_check);
+  call_thunk(flags_saved_ ? thunks_.inline_segment_check : thunks_.segment_check);
   mark_insn_start();
 }
 
@@ -125,8 +129,11 @@ void BlockEmitter::look_up(unsigned bytes, bool write, bool reads, bool stack) {
 }
 
 void BlockEmitter::end_access() {
-  if (access_open_)
-    block_.fault_points.back().access_end = static_cast<std::uint32_t>(assembler_.offset());
+  if (access_open_) {
+    codecache::FaultPoint& point = block_.fault_points.back();
+    point.access_end = static_cast<std::uint32_t>(assembler_.offset());
+    point.flags_stay_saved = flags_saved_ && !insn_->writes_flags();
+  }
   access_open_ = false;
 }
 
@@ -168,6 +175,7 @@ std::uint8_t spare_register(const Insn& insn, std::uint8_t other) {
 
 void BlockEmitter::generic_with_memory(const Insn& insn) {
   if (windows_ && window_generic(insn)) return;
+  if (inline_look_ups_ && group_offset_ < 0 && inline_generic(insn)) return;
   auto& a = assembler_;
   Rewrite w;
   w.base = kScratchAddress;

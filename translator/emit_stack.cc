@@ -164,6 +164,7 @@ void BlockEmitter::call(const Insn& insn) {
     a.lea(sized(r::r10, bytes), r::ptr(r::r10, static_cast<std::int32_t>(next)));
     push_value(top, r::r10, bytes);
     if (block_.hot) a.mov(r::r11, r::r10);
+    restore_flags();
   }
   if (block_.hot && linkable(next)) expect_return(next);
   if (relative) {
@@ -185,6 +186,7 @@ void BlockEmitter::ret(const Insn& insn) {
   } else {
     a.mov(sized(r::r11, bytes), top_slot(bytes));
     end_access();
+    restore_flags();
   }
   adjust_rsp(release);
   const std::uint32_t record = branch_record(false, release);

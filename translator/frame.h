@@ -34,8 +34,8 @@ inline constexpr unsigned kMissesToLink = 16;
 
 // Why translated code came back to run().
 enum class Leave : std::uint32_t {
-  kDispatch,   // state is complete; look for events and go on
-  kHostFault,  // the host raised an exception for a guest instruction: pending_vector
+  kDispatch,     // state is complete; look for events and go on
+  kHostFault,    // the host raised an exception for a guest instruction: pending_vector
   kWindowFault,  // an access through a window that cannot be mended: it has to be looked up
 };
 

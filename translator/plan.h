@@ -34,8 +34,8 @@ struct Planned {
   Operation operation;                    // kCallOut
   SystemForm system = SystemForm::kNone;  // kCallOut: emitted in part or in full
   bool ends_block = false;
-  bool windows = false;     // its accesses may go through windows
-  bool flags_dead = false;  // its look-ups may be made in the block
+  bool windows = false;          // its accesses may go through windows
+  bool inline_look_ups = false;  // its look-ups are made in the block, after saving flags
 
   // Set by form_groups().
   BlockEmitter::Group group;  // where begins_group

@@ -53,10 +53,26 @@ class Emitter {
     code_.init(Environment::host(), reinterpret_cast<std::uint64_t>(arena.next()));
     code_.setErrorHandler(&strict_);
     code_.attach(&a_);
-    for (Label* label :
-         {&enter_, &leave_, &slow_access_, &commit_, &call_out_, &quick_, &direct_exit_,
-          &indirect_exit_, &sequential_exit_, &attention_, &indirect_slow_, &segment_check_,
-          &group_miss_, &inline_miss_, &inline_group_miss_, &count_run_, &link_miss_})
+    for (Label* label : {&enter_,
+                         &leave_,
+                         &slow_access_,
+                         &commit_,
+                         &call_out_,
+                         &quick_,
+                         &direct_exit_,
+                         &indirect_exit_,
+                         &sequential_exit_,
+                         &attention_,
+                         &indirect_slow_,
+                         &segment_check_,
+                         &group_miss_,
+                         &inline_miss_,
+                         &inline_group_miss_,
+                         &count_run_,
+                         &link_miss_,
+                         &inline_delta_miss_,
+                         &inline_segment_check_,
+                         &inline_commit_})
       *label = a_.newLabel();
     for (Label& label : read_) label = a_.newLabel();
     for (Label& label : write_) label = a_.newLabel();
@@ -79,8 +95,11 @@ class Emitter {
     emit_slow_access(group_miss_, hooks_.group_miss);
     emit_slow_access(inline_miss_, hooks_.slow_access, true);
     emit_slow_access(inline_group_miss_, hooks_.group_miss, true);
-    emit_segment_check();
+    emit_delta_miss();
+    emit_segment_check(segment_check_, false);
+    emit_segment_check(inline_segment_check_, true);
     emit_resumable(commit_, hooks_.commit_store);
+    emit_resumable(inline_commit_, hooks_.commit_store, true);
     emit_resumable(call_out_, hooks_.call_out);
     emit_quick();
     emit_final(direct_exit_, hooks_.direct_exit);
@@ -256,11 +275,26 @@ class Emitter {
     go_on(kCallDepth);
   }
 
-  // R11 offset, R10 segment and size; R11 becomes the linear address.
-  void emit_segment_check() {
+  // The same, but R11 stays linear and R10 becomes what to add to it.
+  void emit_delta_miss() {
     Label other = a_.newLabel();
-    a_.bind(segment_check_);
-    call_hook(hooks_.segment_check);
+    a_.bind(inline_delta_miss_);
+    call_hook(hooks_.slow_access, true, true);
+    a_.mov(r::r10, r::rax);
+    a_.test(r::rax, r::rax);
+    a_.jz(other);
+    a_.sub(r::r10, r::r11);
+    load_registers(kCallDepth);
+    a_.ret();
+    a_.bind(other);
+    go_on(kCallDepth);
+  }
+
+  // R11 offset, R10 segment and size; R11 becomes the linear address.
+  void emit_segment_check(const Label& entry, bool flags_saved) {
+    Label other = a_.newLabel();
+    a_.bind(entry);
+    call_hook(hooks_.segment_check, false, flags_saved);
     a_.mov(r::r11, r::rax);
     a_.cmp(r::rax, -1);
     a_.je(other);
@@ -272,10 +306,10 @@ class Emitter {
 
   // The result of the hook says whether the block goes on.
   template <typename Function>
-  void emit_resumable(const Label& entry, Function hook) {
+  void emit_resumable(const Label& entry, Function hook, bool flags_saved = false) {
     Label other = a_.newLabel();
     a_.bind(entry);
-    call_hook(hook);
+    call_hook(hook, false, flags_saved);
     a_.test(r::eax, r::eax);
     a_.jnz(other);
     load_registers(kCallDepth);
@@ -442,6 +476,9 @@ class Emitter {
       t.group_write[i] = at(group_write_[i]);
     }
     t.inline_miss = at(inline_miss_);
+    t.inline_delta_miss = at(inline_delta_miss_);
+    t.inline_segment_check = at(inline_segment_check_);
+    t.inline_commit_store = at(inline_commit_);
     t.inline_group_miss = at(inline_group_miss_);
     t.commit_store = at(commit_);
     t.call_out = at(call_out_);
@@ -466,7 +503,8 @@ class Emitter {
   r::Assembler a_;
   Label enter_, leave_, slow_access_, commit_, call_out_, quick_, direct_exit_, indirect_exit_,
       sequential_exit_, attention_, indirect_slow_, segment_check_, group_miss_, inline_miss_,
-      inline_group_miss_, count_run_, link_miss_;
+      inline_delta_miss_, inline_segment_check_, inline_commit_, inline_group_miss_, count_run_,
+      link_miss_;
   std::array<Label, kGroupSpans.size()> group_read_, group_write_;
   std::array<Label, kSizeClasses> read_, write_;
 };

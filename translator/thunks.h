@@ -71,10 +71,14 @@ struct Thunks {
   // Misses of look-ups that a block makes itself: R11 linear, R10 kind, flags already in
   // saved_flags.
   const std::uint8_t *inline_miss = nullptr, *inline_group_miss = nullptr;
+  const std::uint8_t* inline_delta_miss = nullptr;  // R10 = host - linear; keeps R11
+  const std::uint8_t* inline_segment_check =
+      nullptr;  // segment_check, flags already in saved_flags
   const std::uint8_t* commit_store = nullptr;
-  const std::uint8_t* call_out = nullptr;     // R11 = the Operation
-  const std::uint8_t* quick = nullptr;        // the same
-  const std::uint8_t* direct_exit = nullptr;  // called from an exit's stub
+  const std::uint8_t* inline_commit_store = nullptr;  // the same
+  const std::uint8_t* call_out = nullptr;             // R11 = the Operation
+  const std::uint8_t* quick = nullptr;                // the same
+  const std::uint8_t* direct_exit = nullptr;          // called from an exit's stub
   // Jumped to; R11 = RIP. A branch has stored its record; what can only go on has none.
   const std::uint8_t *indirect_exit = nullptr, *sequential_exit = nullptr;
   const std::uint8_t* indirect_slow = nullptr;  // the same without the jump cache

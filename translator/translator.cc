@@ -369,36 +369,102 @@ bool Translator::loops_to_itself() const {
              plan_[0].insn.page_offset;
 }
 
-void Translator::emit(const Planned& p) {
-  emitter_.begin_insn(p.insn);
-  emitter_.set_windows(p.windows);
-  if (p.kind == Kind::kNothing || p.kind == Kind::kDirection) emitter_.keep_delta();
-  emitter_.set_inline_look_ups(p.flags_dead);
-  if (p.begins_group) emitter_.begin_group(p.group);
-  emitter_.set_group_offset(p.group_offset);
-  emit_kind(p);
-  if (p.ends_group) emitter_.end_group();
-  emitter_.finish_insn(p.insn);
-  if (p.kind == Kind::kCallOut || p.insn.writes_flags()) emitter_.flags_written();
-}
-
 void Translator::allow_windows(std::span<const std::uint16_t> checked) {
   for (std::size_t i = 0; i < planned_; ++i)
     plan_[i].windows =
         std::find(checked.begin(), checked.end(), plan_[i].insn.page_offset) == checked.end();
 }
 
-// Where the next instruction to touch flags, this one included, overwrites them all unread.
-void Translator::find_dead_flags(bool wanted) {
-  bool dead = false;
-  for (std::size_t i = planned_; i-- > 0;) {
-    Planned& p = plan_[i];
-    if (p.kind == Kind::kCallOut || p.insn.flags_read())
-      dead = false;
-    else if (p.insn.writes_flags())
-      dead = p.insn.flags_overwritten() == guest::flags::kArithmetic;
-    p.flags_dead = wanted && dead;
+namespace {
+
+bool overwrites_flags(const Planned& p) {
+  return p.insn.flags_overwritten() == guest::flags::kArithmetic;
+}
+
+// Flags must be in the host's for it: it reads some, keeps some, or leaves the block.
+bool needs_flags(const Planned& p) {
+  switch (p.kind) {
+    case Kind::kCallOut:
+    case Kind::kConditional:
+    case Kind::kLoop:
+      return true;
+    case Kind::kJump:
+      return !p.insn.memory;
+    default:
+      return p.insn.flags_read() || (p.insn.writes_flags() && !overwrites_flags(p));
   }
+}
+
+// These access memory first, and need the flags only after that.
+bool leaves_by_itself(const Planned& p) {
+  return p.kind == Kind::kCall || p.kind == Kind::kRet || (p.kind == Kind::kJump && p.insn.memory);
+}
+
+bool makes_look_up(const Planned& p) {
+  if (p.group_offset >= 0) return p.begins_group;
+  switch (p.kind) {
+    case Kind::kGeneric:
+      return p.insn.memory && p.insn.memory_bytes;
+    case Kind::kMoveAbsolute:
+    case Kind::kPush:
+    case Kind::kPop:
+    case Kind::kLeave:
+    case Kind::kCall:
+    case Kind::kRet:
+      return true;
+    case Kind::kJump:
+      return p.insn.memory;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+// A look-up in the block is faster than the thunk's, but the flags have to wait in the frame. That
+// costs next to nothing where they are overwritten unread; elsewhere they must come back, which two
+// look-ups are worth.
+void Translator::choose_inline_look_ups(bool wanted) {
+  constexpr unsigned kWorthRestoring = 2;
+  std::size_t end = planned_;  // of a stretch in which flags may wait
+  unsigned look_ups = 0;
+  bool dead = false;
+  const auto settle = [&](std::size_t begin) {
+    for (std::size_t i = begin; i < end; ++i)
+      plan_[i].inline_look_ups = wanted && (dead || look_ups >= kWorthRestoring);
+    look_ups = 0;
+  };
+  for (std::size_t i = planned_; i-- > 0;) {
+    const Planned& p = plan_[i];
+    if (needs_flags(p)) {
+      settle(i + 1);
+      plan_[i].inline_look_ups = false;
+      end = i;
+      dead = false;
+      continue;
+    }
+    if (leaves_by_itself(p) || p.insn.writes_flags()) {
+      settle(i + 1);
+      end = i + 1;
+      dead = !leaves_by_itself(p);
+    }
+    look_ups += makes_look_up(p);
+  }
+  settle(0);
+}
+
+void Translator::emit(const Planned& p) {
+  emitter_.begin_insn(p.insn);
+  emitter_.set_windows(p.windows);
+  if (p.kind == Kind::kNothing || p.kind == Kind::kDirection) emitter_.keep_delta();
+  if (needs_flags(p)) emitter_.restore_flags();
+  emitter_.set_inline_look_ups(p.inline_look_ups);
+  if (p.begins_group) emitter_.begin_group(p.group);
+  emitter_.set_group_offset(p.group_offset);
+  emit_kind(p);
+  if (p.ends_group) emitter_.end_group();
+  emitter_.finish_insn(p.insn);
+  if (p.kind == Kind::kCallOut || p.insn.writes_flags()) emitter_.flags_written();
 }
 
 void Translator::emit_kind(const Planned& p) {
@@ -448,16 +514,16 @@ TranslateStatus Translator::translate(const TranslateRequest& request) {
   const bool hot = request.tier == Tier::kHot;
   if (hot) emitter_.set_hot();
   const bool windows = hot && request.mode.windows();
-  // A segment check would save the host's flags over the guest's.
-  const bool no_checks =
-      request.mode.is_64bit() || (request.mode.fs_full() && request.mode.gs_full());
-  find_dead_flags(hot && !windows && no_checks);
   if (windows) allow_windows(request.checked);
   clear_groups({plan_.data(), planned_});
   if (request.group_accesses && !windows) form_groups({plan_.data(), planned_}, request.mode);
+  choose_inline_look_ups(hot && !windows);
   for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
   const Planned& last = plan_[planned_ - 1];
-  if (!last.ends_block) emitter_.fall_through(last.insn.page_offset + last.insn.length());
+  if (!last.ends_block) {
+    emitter_.restore_flags();
+    emitter_.fall_through(last.insn.page_offset + last.insn.length());
+  }
   block_ = emitter_.finish(code_);
   return TranslateStatus::kOk;
 }

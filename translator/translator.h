@@ -63,7 +63,7 @@ class Translator {
   void plan_row(Planned& p, int row) const;
   bool flags_live_at_head() const;
   bool loops_to_itself() const;
-  void find_dead_flags(bool wanted);
+  void choose_inline_look_ups(bool wanted);
   void allow_windows(std::span<const std::uint16_t> checked);
   void emit(const Planned& p);
   void emit_kind(const Planned& p);

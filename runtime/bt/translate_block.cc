@@ -90,7 +90,7 @@ const std::uint8_t* BtVcpu::store_stub(const codecache::Block& block,
       code.push_back(
           static_cast<std::uint8_t>(static_cast<std::uint32_t>(displacement) >> (8 * i)));
   };
-  branch(0xe8, thunks_.commit_store);
+  branch(0xe8, point.flags_stay_saved ? thunks_.inline_commit_store : thunks_.commit_store);
   branch(0xe9, end);
   const std::uint8_t* stub = arena_->append(code);
   store_stubs_.emplace(site, stub);
