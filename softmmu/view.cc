@@ -250,8 +250,8 @@ void View::flush_links(bool keep_global) {
   const auto all = [](std::uint16_t) { return true; };
   remove_links_if(local_links_, all);
   if (!keep_global) remove_links_if(global_links_, all);
-  for (ReturnEntry& entry : returns) {
-    entry.tag = 0;
+  for (std::uint64_t& tag : returns.tags) {
+    tag = 0;
     asm volatile("" : : : "memory");  // stays a loop: memset would use SIMD registers
   }
 }
@@ -264,8 +264,8 @@ void View::drop_links_of(LinearAddress page) {
   const std::uint64_t number = guest::page_number(page.value);
   remove_links_if(local_links_, concerned);
   if (global_.code.may_hold(number)) remove_links_if(global_links_, concerned);
-  for (ReturnEntry& entry : returns)
-    if (may_run_in(page, ~entry.tag)) entry.tag = 0;
+  for (std::uint64_t& tag : returns.tags)
+    if (may_run_in(page, ~tag)) tag = 0;
 }
 
 void View::flush(bool keep_global) {

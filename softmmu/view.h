@@ -9,8 +9,8 @@
 // An entry never grants more than its table says: `read` and `write` are separate tables, and MMIO,
 // watched (translated or shadowed) pages and clean pages are absent from `write`.
 //
-// A view is some 1.4 MiB of which a short-lived address space touches little: it is created on fresh
-// zero pages, and zero is what an unused entry holds. Nothing here allocates afterwards.
+// A view is some 1.4 MiB of which a short-lived address space touches little: it is created on
+// fresh zero pages, and zero is what an unused entry holds. Nothing here allocates afterwards.
 #pragma once
 
 #include <array>
@@ -68,12 +68,14 @@ constexpr std::uint64_t link_tag(std::uint64_t rip_base, std::uint32_t link) {
   return ~(rip_base + link / kLinkSlots);
 }
 
-// A call whose return is expected. A ring: what falls out of it returns through the jump cache.
-struct ReturnEntry {
-  std::uint64_t tag;  // ~(return RIP); zero matches nothing
-  std::uint64_t host_code;
+// Calls whose returns are expected, by the stack slot that the return RIP was pushed to (its
+// address in units of its size). What another call has taken the place of returns through the jump
+// cache.
+struct Returns {
+  static constexpr std::size_t kSize = 256;
+  std::array<std::uint64_t, kSize> tags;  // ~(return RIP); zero matches nothing
+  std::array<std::uint64_t, kSize> host_code;
 };
-inline constexpr std::size_t kReturns = 64;
 
 // What no RIP of this entry's set negates to.
 constexpr std::uint64_t invalid_negated_rip(std::size_t index) { return index < kJumpWays ? 1 : 0; }
@@ -103,7 +105,7 @@ class alignas(4096) View {
   std::array<TlbEntry, kTlbEntries> write;
   alignas(64) std::array<JumpEntry, kJumpEntries> jump;
   std::array<LinkEntry, kLinkSlots> links;
-  std::array<ReturnEntry, kReturns> returns;
+  Returns returns;
   // The mode that the jump cache was filled in; the engine flushes it when another one begins.
   std::uint64_t jump_mode = 0;
   // RIPs are linear addresses in that mode: CS has no base.
@@ -277,7 +279,6 @@ class alignas(4096) View {
 // From the view's first byte to the table that window_delta() points to.
 inline constexpr std::size_t kWindowTableOffset = sizeof(View);
 static_assert(kWindowTableOffset + kWindowTableBytes + (std::size_t{64} << 20) < kViewWindowOffset);
-static_assert(sizeof(TlbEntry) == 16 && sizeof(JumpEntry) == 32 && sizeof(LinkEntry) == 16 &&
-              sizeof(ReturnEntry) == 16);
+static_assert(sizeof(TlbEntry) == 16 && sizeof(JumpEntry) == 32 && sizeof(LinkEntry) == 16);
 
 }  // namespace ringshift::softmmu

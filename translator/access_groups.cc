@@ -13,10 +13,16 @@ constexpr std::uint8_t kRsp = 4;
 
 struct Access {
   std::uint8_t base;
+  std::uint8_t index;  // kNoRegister: none
+  std::uint8_t scale;
   std::int64_t displacement;
   unsigned bytes;
   bool write;
 };
+
+bool same_registers(const Access& a, const Access& b) {
+  return a.base == b.base && a.index == b.index && a.scale == b.scale;
+}
 
 bool plain_segment(const Insn& insn, const MemoryOperand& m, ModeKey mode) {
   if (m.segment == guest::Seg::kFs || m.segment == guest::Seg::kGs) return false;
@@ -27,10 +33,9 @@ std::optional<Access> generic_access(const Insn& insn, ModeKey mode) {
   if (!insn.memory || insn.memory_bytes == 0 || insn.memory->mem.type != ZYDIS_MEMOP_TYPE_MEM)
     return std::nullopt;
   const MemoryOperand m = insn.memory_operand();
-  if (m.base >= 16 || m.index != kNoRegister || insn.address_bytes() != mode.code_bytes() ||
-      !plain_segment(insn, m, mode))
+  if (m.base >= 16 || insn.address_bytes() != mode.code_bytes() || !plain_segment(insn, m, mode))
     return std::nullopt;
-  return Access{m.base, m.displacement, insn.memory_bytes, insn.writes_memory};
+  return Access{m.base, m.index, m.scale, m.displacement, insn.memory_bytes, insn.writes_memory};
 }
 
 bool is_relative(const Insn& insn) { return insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE; }
@@ -44,15 +49,15 @@ std::optional<Access> access_of(const Planned& p, ModeKey mode) {
       return generic_access(insn, mode);
     case Kind::kPush:
       if (insn.memory) return std::nullopt;
-      return Access{kRsp, -bytes, insn.operand_bytes(), true};
+      return Access{kRsp, kNoRegister, 1, -bytes, insn.operand_bytes(), true};
     case Kind::kPop:
       if (insn.memory) return std::nullopt;
-      return Access{kRsp, 0, insn.operand_bytes(), false};
+      return Access{kRsp, kNoRegister, 1, 0, insn.operand_bytes(), false};
     case Kind::kCall:
       if (!is_relative(insn)) return std::nullopt;  // the target needs the group's register
-      return Access{kRsp, -static_cast<std::int64_t>(stack), stack, true};
+      return Access{kRsp, kNoRegister, 1, -static_cast<std::int64_t>(stack), stack, true};
     case Kind::kRet:
-      return Access{kRsp, 0, stack, false};
+      return Access{kRsp, kNoRegister, 1, 0, stack, false};
     default:
       return std::nullopt;
   }
@@ -79,8 +84,33 @@ bool breaks_group(const Planned& p, ModeKey mode) {
   }
 }
 
+// ADD, SUB, INC, DEC and LEA that move all of a register by a constant.
+std::optional<std::int64_t> constant_step(const Insn& insn, std::uint8_t gpr, ModeKey mode) {
+  if (insn.operand_bytes() != mode.code_bytes()) return std::nullopt;
+  const ZydisDecodedOperand& source = insn.operands[1];
+  const bool immediate = source.type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+  switch (insn.mnemonic()) {
+    case ZYDIS_MNEMONIC_INC:
+      return 1;
+    case ZYDIS_MNEMONIC_DEC:
+      return -1;
+    case ZYDIS_MNEMONIC_ADD:
+      return immediate ? std::optional(source.imm.value.s) : std::nullopt;
+    case ZYDIS_MNEMONIC_SUB:
+      return immediate ? std::optional(-source.imm.value.s) : std::nullopt;
+    case ZYDIS_MNEMONIC_LEA: {
+      const MemoryOperand m = insn.memory_operand();
+      const bool plain =
+          m.base == gpr && m.index == kNoRegister && insn.address_bytes() == mode.code_bytes();
+      return plain ? std::optional(m.displacement) : std::nullopt;
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
 // How the base moves by a known amount; nullopt: it changes otherwise.
-std::optional<std::int64_t> movement(const Planned& p, std::uint8_t base) {
+std::optional<std::int64_t> movement(const Planned& p, std::uint8_t base, ModeKey mode) {
   if (p.kind == Kind::kPush && base == kRsp)
     return -static_cast<std::int64_t>(p.insn.operand_bytes());
   if (p.kind == Kind::kPop) {
@@ -89,7 +119,7 @@ std::optional<std::int64_t> movement(const Planned& p, std::uint8_t base) {
     return 0;
   }
   if (p.kind == Kind::kNothing || p.kind == Kind::kDirection || p.kind == Kind::kPush) return 0;
-  if (p.insn.writes_gpr(base)) return std::nullopt;
+  if (p.insn.writes_gpr(base)) return constant_step(p.insn, base, mode);
   return 0;
 }
 
@@ -105,14 +135,14 @@ std::size_t form_group(std::span<Planned> plan, std::size_t first, const Access&
   bool write = start.write;
   std::vector<Member> members{{first, start.displacement}};
   for (std::size_t i = first; i + 1 < plan.size(); ++i) {
-    const auto step = movement(plan[i], start.base);
-    if (!step) break;
+    const auto step = movement(plan[i], start.base, mode);
+    if (!step || (start.index != kNoRegister && plan[i].insn.writes_gpr(start.index))) break;
     moved += *step;
     const Planned& next = plan[i + 1];
     if (breaks_group(next, mode)) break;
     const auto access = access_of(next, mode);
     if (!access) continue;
-    if (access->base != start.base) break;
+    if (!same_registers(*access, start)) break;
     const std::int64_t displacement = access->displacement + moved;
     const std::int64_t new_low = std::min(low, displacement);
     const std::int64_t new_high = std::max<std::int64_t>(high, displacement + access->bytes);
@@ -126,8 +156,13 @@ std::size_t form_group(std::span<Planned> plan, std::size_t first, const Access&
   const std::size_t last = members.back().at;
   Planned& head = plan[first];
   head.begins_group = true;
-  head.group = {start.base, static_cast<std::int32_t>(low), static_cast<std::uint8_t>(high - low),
-                write, static_cast<std::uint8_t>(last - first + 1)};
+  head.group = {start.base,
+                start.index,
+                start.scale,
+                static_cast<std::int32_t>(low),
+                static_cast<std::uint8_t>(high - low),
+                write,
+                static_cast<std::uint8_t>(last - first + 1)};
   for (const Member& m : members) plan[m.at].group_offset = static_cast<int>(m.displacement - low);
   plan[last].ends_group = true;
   return last + 1;

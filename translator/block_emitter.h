@@ -40,11 +40,13 @@ class BlockEmitter {
   void flags_written() { flags_saved_ = false; }
   void restore_flags();
 
-  // A group: accesses through one unchanged base register that lie within one page. One look-up of
+  // A group: accesses through one unchanged base and index that lie within one page. One look-up of
   // the whole span serves them all; while the group lasts, R11 holds the host address of its start.
   // Anything but plain RAM of one page undoes the group: its `instructions` then run one at a time.
   struct Group {
-    std::uint8_t base = 0;   // Gpr
+    std::uint8_t base = 0;  // Gpr
+    std::uint8_t index = kNoRegister;
+    std::uint8_t scale = 1;
     std::int32_t start = 0;  // displacement of the lowest byte
     std::uint8_t span = 0;   // bytes
     bool write = false;
@@ -211,6 +213,7 @@ class BlockEmitter {
   bool links_across() const { return block_.hot && next_link_ < softmmu::kLinks; }
   void exit_across(std::int64_t target);
   void exit_by_jump_cache(std::uint32_t record);
+  void return_entry();
   void expect_return(std::int64_t next);
   void exit_to_caller(std::uint32_t record);
   void emit_cold_links();

@@ -15,12 +15,17 @@ r::Mem view_slot(std::size_t offset) {
   return m;
 }
 
-// R10 in quarters of an entry's offset.
-r::Mem view_entry(std::size_t offset) {
-  r::Mem m = r::ptr(static_cast<std::uint64_t>(view_field(offset)), r::r10, 2, 8);
+// R10 scaled.
+r::Mem view_entry(std::size_t offset, unsigned shift) {
+  r::Mem m = r::ptr(static_cast<std::uint64_t>(view_field(offset)), r::r10, shift, 8);
   m.setSegment(r::gs);
   return m;
 }
+
+constexpr std::size_t kReturnTags =
+    offsetof(softmmu::View, returns) + offsetof(softmmu::Returns, tags);
+constexpr std::size_t kReturnCode =
+    offsetof(softmmu::View, returns) + offsetof(softmmu::Returns, host_code);
 
 }  // namespace
 
@@ -82,11 +87,7 @@ void BlockEmitter::exit_by_jump_cache(std::uint32_t record) {
   constexpr std::size_t kJump = offsetof(softmmu::View, jump);
   static_assert(sizeof(softmmu::JumpEntry) * softmmu::kJumpWays == 8 * 8);
   const auto entry = [](unsigned way, std::size_t field) {
-    r::Mem m = r::ptr(
-        static_cast<std::uint64_t>(view_field(kJump + way * sizeof(softmmu::JumpEntry) + field)),
-        r::r10, 3, 8);
-    m.setSegment(r::gs);
-    return m;
+    return view_entry(kJump + way * sizeof(softmmu::JumpEntry) + field, 3);
   };
   Label miss = a.newLabel();
   std::array<Label, softmmu::kJumpWays> found;
@@ -113,26 +114,24 @@ void BlockEmitter::exit_by_jump_cache(std::uint32_t record) {
   cold_indirects_.push_back({miss, record});
 }
 
+// R10 = number of the entry for the return RIP in the slot that the stack pointer is at.
+void BlockEmitter::return_entry() {
+  const unsigned slot_shift = mode_.is_64bit() ? 3 : 2;
+  static_assert(softmmu::Returns::kSize == 256, "the number is a byte");
+  assembler_.rorx(r::r10d, r::gpd(kHostRsp), slot_shift);
+  assembler_.movzx(r::r10d, r::r10b);
+}
+
 // R11 = the return RIP that a call has just pushed. The host CALL makes the host's return predictor
 // expect the RET of exit_to_caller(), which comes back behind it.
 void BlockEmitter::expect_return(std::int64_t next) {
   auto& a = assembler_;
-  constexpr std::size_t kReturns = offsetof(softmmu::View, returns);
-  static_assert(softmmu::kReturns * sizeof(softmmu::ReturnEntry) == 4 * 256,
-                "an 8-bit index wraps around the ring by itself");
-  const auto entry = [](std::size_t field) {
-    r::Mem m = r::ptr(static_cast<std::uint64_t>(view_field(kReturns + field)), r::r10, 2, 8);
-    m.setSegment(r::gs);
-    return m;
-  };
   Label back = a.newLabel(), go = a.newLabel();
+  return_entry();
   a.not_(r::r11);
-  a.movzx(r::r10d, frame_slot(slot::return_top, 1));
-  a.mov(entry(offsetof(softmmu::ReturnEntry, tag)), r::r11);
+  a.mov(view_entry(kReturnTags, 3), r::r11);
   a.lea(r::r11, r::ptr(back));
-  a.mov(entry(offsetof(softmmu::ReturnEntry, host_code)), r::r11);
-  a.lea(r::r10d, r::ptr(r::r10, sizeof(softmmu::ReturnEntry) / 4));
-  a.mov(frame_slot(slot::return_top, 1), r::r10b);
+  a.mov(view_entry(kReturnCode, 3), r::r11);
   a.call(go);
   // Back from the callee, whose page is another perhaps; R11 = the return RIP.
   a.bind(back);
@@ -143,21 +142,16 @@ void BlockEmitter::expect_return(std::int64_t next) {
   a.lea(r::rsp, r::ptr(r::rsp, 8));
 }
 
-// R11 = RIP that a RET has just popped.
+// R11 = RIP that a RET has just popped; R10 = return_entry() of its slot.
 void BlockEmitter::exit_to_caller(std::uint32_t record) {
   auto& a = assembler_;
-  constexpr std::size_t kReturns = offsetof(softmmu::View, returns);
   Label hit = a.newLabel(), miss = a.newLabel();
-  a.movzx(r::r10d, frame_slot(slot::return_top, 1));
   a.mov(gpr_slot(1), r::rcx);
-  a.lea(r::r10d, r::ptr(r::r10, -static_cast<int>(sizeof(softmmu::ReturnEntry) / 4)));
-  a.mov(frame_slot(slot::return_top, 1), r::r10b);
-  a.movzx(r::r10d, r::r10b);
-  a.mov(r::rcx, view_entry(kReturns + offsetof(softmmu::ReturnEntry, tag)));
+  a.mov(r::rcx, view_entry(kReturnTags, 3));
   a.lea(r::rcx, r::ptr(r::rcx, r::r11, 0, 1));
   branch_if_rcx_zero(hit, miss);
   a.mov(r::rcx, gpr_slot(1));
-  a.push(view_entry(kReturns + offsetof(softmmu::ReturnEntry, host_code)));
+  a.push(view_entry(kReturnCode, 3));
   a.ret();
   cold_indirects_.push_back({miss, record});
 }

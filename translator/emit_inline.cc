@@ -17,7 +17,8 @@ void BlockEmitter::restore_flags() {
   if (!flags_saved_) return;
   auto& a = assembler_;
   a.mov(r::r10, r::rax);
-  a.mov(r::eax, frame_slot(slot::saved_flags, 4));
+  a.mov(r::ah, frame_slot(slot::saved_flags + 1, 1));
+  a.mov(r::al, frame_slot(slot::saved_flags, 1));
   a.add(r::al, 0x7f);  // overflows exactly when SETO stored 1
   a.sahf();
   a.mov(r::rax, r::r10);
@@ -30,9 +31,10 @@ std::size_t BlockEmitter::tlb_test(unsigned bytes, bool write) {
   auto& a = assembler_;
   if (!flags_saved_) {
     a.mov(r::r10, r::rax);
+    // Two stores: joining AH and AL would make both halves wait.
     a.lahf();
-    a.seto(r::al);
-    a.mov(frame_slot(slot::saved_flags, 2), r::ax);
+    a.seto(frame_slot(slot::saved_flags, 1));
+    a.mov(frame_slot(slot::saved_flags + 1, 1), r::ah);
     a.mov(r::rax, r::r10);
     flags_saved_ = true;
   }

@@ -70,7 +70,7 @@ void BlockEmitter::effective_offset(const Insn& insn, std::int32_t rsp_adjust) {
       index = r::gpq(host_register(m.index));
   }
   const auto disp32 = static_cast<std::int32_t>(displacement);
-  const unsigned shift = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2 ? 1 : 0;
+  const unsigned shift = scale_shift(m.scale);
   const r::Gp to = width == 8 ? r::Gp(r::r11) : r::Gp(r::r11d);
   if (m.index == kNoRegister && disp32 == 0) {
     if (base.id() != to.id() || width != 8) a.mov(to, width == 8 ? base : base.r32());
@@ -295,7 +295,7 @@ void BlockEmitter::lea(const Insn& insn) {
     keeps_delta_ = true;
     const MemoryOperand m = insn.memory_operand();
     const r::Gp base = r::gpq(host_register(m.base));
-    const unsigned shift = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2 ? 1 : 0;
+    const unsigned shift = scale_shift(m.scale);
     const auto displacement = static_cast<std::int32_t>(m.displacement);
     const r::Mem from = m.index == kNoRegister
                             ? r::ptr(base, displacement)

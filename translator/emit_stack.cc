@@ -188,6 +188,7 @@ void BlockEmitter::ret(const Insn& insn) {
     end_access();
     restore_flags();
   }
+  if (block_.hot) return_entry();
   adjust_rsp(release);
   const std::uint32_t record = branch_record(false, release);
   if (block_.hot) return exit_to_caller(record);

@@ -130,7 +130,7 @@ bool BlockEmitter::window_operand(const Insn& insn, HostOperand& operand, bool& 
     };
     operand.base = host(m.base);
     operand.index = host(m.index);
-    operand.scale_shift = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2 ? 1 : 0;
+    operand.scale_shift = scale_shift(m.scale);
     operand.displacement = static_cast<std::int32_t>(m.displacement);
     return true;
   }

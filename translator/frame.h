@@ -69,7 +69,6 @@ struct alignas(64) Frame {
   std::uint32_t pending_vector = 0;
   Leave leave = Leave::kDispatch;
   alignas(64) std::uint8_t bounce[kBounceBytes] = {};
-  std::uint8_t return_top = 0;   // a quarter of the byte offset of the view's next ReturnEntry
   std::uint64_t count_mask = 0;  // PEXT mask: which counter is a block's
   // Runs of blocks, counted down; blocks may share a counter, and then are promoted sooner.
   std::uint8_t run_counts[kRunCounts] = {};
@@ -94,7 +93,6 @@ RS_SLOT(index_mask);
 RS_SLOT(page_mask);
 RS_SLOT(temp);
 RS_SLOT(count_mask);
-RS_SLOT(return_top);
 RS_SLOT(run_counts);
 RS_SLOT(link_counts);
 RS_SLOT(next_code);

@@ -22,6 +22,10 @@ struct MemoryOperand {
   std::int64_t displacement = 0;
 };
 
+constexpr unsigned scale_shift(std::uint8_t scale) {
+  return scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
+}
+
 namespace prefix {
 inline constexpr std::uint8_t kRep = 1, kRepne = 2, kLock = 4, kRex = 8, kRexW = 16;
 }
