@@ -152,6 +152,7 @@ class BlockEmitter {
   void end_tlb_test(const codecache::FaultPoint& facts, const std::uint8_t* thunk);
   void inline_look_up(unsigned bytes, bool write, const codecache::FaultPoint& facts, bool group);
   bool inline_generic(const Insn& insn);
+  bool is_plain_operand(const Insn& insn) const;
   bool keeps_operand(const Insn& insn) const;
   void emit_cold_misses();
   void end_access();  // the access that look_up() opened is complete

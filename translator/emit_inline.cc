@@ -79,12 +79,23 @@ void BlockEmitter::inline_look_up(unsigned bytes, bool write, const codecache::F
   end_tlb_test(facts, group ? thunks_.inline_group_miss : thunks_.inline_miss);
 }
 
+// Whether the linear address is one instruction away from registers that are in the host's.
+bool BlockEmitter::is_plain_operand(const Insn& insn) const {
+  const MemoryOperand m = insn.memory_operand();
+  const auto in_host = [](std::uint8_t r) { return r == kNoRegister || !lives_in_memory(r); };
+  if (m.base == kRipBase || !in_host(m.base) || !in_host(m.index) || insn.address_bytes() == 2 ||
+      m.segment == guest::Seg::kFs || m.segment == guest::Seg::kGs)
+    return false;
+  return mode_.is_64bit() ||
+         (mode_.flat() && !(m.segment == guest::Seg::kCs && insn.writes_memory));
+}
+
 // Whether the guest's own base register and displacement, plus what the look-up finds, is the host
 // address. (32-bit addresses wrap, a host address does not.)
 bool BlockEmitter::keeps_operand(const Insn& insn) const {
   const MemoryOperand m = insn.memory_operand();
-  return mode_.is_64bit() && insn.address_bytes() == 8 && m.index == kNoRegister && m.base < 16 &&
-         !lives_in_memory(m.base) && m.segment != guest::Seg::kFs && m.segment != guest::Seg::kGs;
+  return mode_.is_64bit() && insn.address_bytes() == 8 && is_plain_operand(insn) &&
+         m.index == kNoRegister && m.base < 16;
 }
 
 // The whole instruction: R10 becomes the difference of host and linear address, which is known
@@ -119,7 +130,11 @@ bool BlockEmitter::inline_generic(const Insn& insn) {
   effective_offset(insn);
   apply_segment(m.segment, insn.memory_bytes, insn.writes_memory, insn.address_bytes());
   const std::size_t table = tlb_test(size_class_bytes(insn.memory_bytes), insn.writes_memory);
-  if (!in_place) a.xor_(r::r11, view_entry(table + offsetof(softmmu::TlbEntry, tag)));
+  // Computed again, the address need not wait for the tag.
+  if (!in_place && is_plain_operand(insn))
+    effective_offset(insn);
+  else if (!in_place)
+    a.xor_(r::r11, view_entry(table + offsetof(softmmu::TlbEntry, tag)));
   a.mov(r::r10, view_entry(table + offsetof(softmmu::TlbEntry, addend)));
   codecache::FaultPoint facts;
   facts.reads_memory = insn.reads_memory;
