@@ -124,8 +124,6 @@ class BlockEmitter {
   };
   struct ColdMiss {
     Label entry, back;
-    std::uint32_t table;  // offset in the View
-    std::uint64_t kind;
     codecache::FaultPoint point;
     std::size_t point_index;
     const std::uint8_t* thunk;
@@ -145,12 +143,13 @@ class BlockEmitter {
   void apply_segment(guest::Seg segment, unsigned bytes, bool write, unsigned address_bytes);
   // R11 linear -> R11 host; marks the fault point.
   void look_up(unsigned bytes, bool write, bool reads, bool stack);
-  // What a look-up for `bytes` is made for.
-  static unsigned size_class_bytes(unsigned bytes);
+  // Of kSizeClassBytes, the least that holds `bytes`.
+  static unsigned size_class(unsigned bytes);
   void memory_operand(const Insn& insn, bool write, std::int32_t rsp_adjust = 0);
   std::size_t tlb_test(unsigned bytes, bool write);
   void end_tlb_test(const codecache::FaultPoint& facts, const std::uint8_t* thunk);
-  void inline_look_up(unsigned bytes, bool write, const codecache::FaultPoint& facts, bool group);
+  void inline_look_up(unsigned bytes, bool write, const codecache::FaultPoint& facts,
+                      const std::uint8_t* miss_thunk);
   bool inline_generic(const Insn& insn);
   bool is_plain_operand(const Insn& insn) const;
   bool keeps_operand(const Insn& insn) const;

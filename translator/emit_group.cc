@@ -29,7 +29,8 @@ void BlockEmitter::begin_group(const Group& group) {
   if (inline_look_ups_) {
     codecache::FaultPoint facts;
     facts.group_instructions = group.instructions;
-    return inline_look_up(kGroupSpans[span], group.write, facts, true);
+    return inline_look_up(kGroupSpans[span], group.write, facts,
+                          (group.write ? thunks_.write_miss : thunks_.read_miss).group[span]);
   }
   call_thunk(group.write ? thunks_.group_write[span] : thunks_.group_read[span]);
   mark_insn_start();

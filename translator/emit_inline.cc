@@ -46,8 +46,6 @@ std::size_t BlockEmitter::tlb_test(unsigned bytes, bool write) {
   ColdMiss miss;
   miss.entry = a.newLabel();
   miss.back = a.newLabel();
-  miss.table = static_cast<std::uint32_t>(table);
-  miss.kind = bytes | (write ? kWriteAccess : 0);
   cold_misses_.push_back(miss);
   a.xor_(r::r11, view_entry(table + offsetof(softmmu::TlbEntry, tag)));
   a.cmp(r::r11, static_cast<std::int32_t>(guest::kPageBytes - bytes));
@@ -71,12 +69,12 @@ void BlockEmitter::end_tlb_test(const codecache::FaultPoint& facts, const std::u
 
 // R11 linear -> R11 host.
 void BlockEmitter::inline_look_up(unsigned bytes, bool write, const codecache::FaultPoint& facts,
-                                  bool group) {
+                                  const std::uint8_t* miss_thunk) {
   auto& a = assembler_;
   const std::size_t table = tlb_test(bytes, write);
   a.xor_(r::r11, view_entry(table + offsetof(softmmu::TlbEntry, tag)));
   a.add(r::r11, view_entry(table + offsetof(softmmu::TlbEntry, addend)));
-  end_tlb_test(facts, group ? thunks_.inline_group_miss : thunks_.inline_miss);
+  end_tlb_test(facts, miss_thunk);
 }
 
 // Whether the linear address is one instruction away from registers that are in the host's.
@@ -129,7 +127,8 @@ bool BlockEmitter::inline_generic(const Insn& insn) {
 
   effective_offset(insn);
   apply_segment(m.segment, insn.memory_bytes, insn.writes_memory, insn.address_bytes());
-  const std::size_t table = tlb_test(size_class_bytes(insn.memory_bytes), insn.writes_memory);
+  const unsigned c = size_class(insn.memory_bytes);
+  const std::size_t table = tlb_test(kSizeClassBytes[c], insn.writes_memory);
   // Computed again, the address need not wait for the tag.
   if (!in_place && is_plain_operand(insn))
     effective_offset(insn);
@@ -140,7 +139,7 @@ bool BlockEmitter::inline_generic(const Insn& insn) {
   facts.reads_memory = insn.reads_memory;
   facts.stack_segment = m.segment == guest::Seg::kSs;
   access_open_ = true;
-  end_tlb_test(facts, thunks_.inline_delta_miss);
+  end_tlb_test(facts, (insn.writes_memory ? thunks_.write_miss : thunks_.read_miss).delta[c]);
   if (loaded) a.mov(r::r11, gpr_slot(home));
   embed(encode_for_host(insn, mode_, w));
   if (stored) a.mov(gpr_slot(home), r::r11);
@@ -152,8 +151,6 @@ void BlockEmitter::emit_cold_misses() {
   auto& a = assembler_;
   for (ColdMiss& miss : cold_misses_) {
     a.bind(miss.entry);
-    a.xor_(r::r11, view_entry(miss.table + offsetof(softmmu::TlbEntry, tag)));
-    a.mov(r::r10d, static_cast<std::uint32_t>(miss.kind));
     call_thunk(miss.thunk);
     miss.point.access_end = block_.fault_points[miss.point_index].access_end;
     miss.point.flags_stay_saved = block_.fault_points[miss.point_index].flags_stay_saved;

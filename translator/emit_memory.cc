@@ -11,13 +11,6 @@ namespace {
 
 constexpr std::uint8_t kRsi = 6, kRdi = 7;
 
-unsigned size_class(unsigned bytes) {
-  const auto it = std::find_if(kSizeClassBytes.begin(), kSizeClassBytes.end(),
-                               [&](unsigned b) { return b >= bytes; });
-  return it == kSizeClassBytes.end() ? kSizeClasses - 1
-                                     : static_cast<unsigned>(it - kSizeClassBytes.begin());
-}
-
 // SDM Vol. 3 "Alignment Check Exception (#AC)". HW: vectors longer than 16 bytes need not be
 // aligned to more; elements under a mask are accesses of their own; VMASKMOV makes no check.
 unsigned checked_alignment(const Insn& insn, unsigned bytes) {
@@ -31,8 +24,11 @@ bool uses(const GprField& f, unsigned number) { return f.used && f.number == num
 
 }  // namespace
 
-unsigned BlockEmitter::size_class_bytes(unsigned bytes) {
-  return kSizeClassBytes[size_class(bytes)];
+unsigned BlockEmitter::size_class(unsigned bytes) {
+  const auto it = std::find_if(kSizeClassBytes.begin(), kSizeClassBytes.end(),
+                               [&](unsigned b) { return b >= bytes; });
+  return it == kSizeClassBytes.end() ? kSizeClasses - 1
+                                     : static_cast<unsigned>(it - kSizeClassBytes.begin());
 }
 
 void BlockEmitter::effective_offset(const Insn& insn, std::int32_t rsp_adjust) {
@@ -119,7 +115,9 @@ void BlockEmitter::look_up(unsigned bytes, bool write, bool reads, bool stack) {
   facts.stack_segment = stack;
   const unsigned c = size_class(bytes);
   access_open_ = true;
-  if (inline_look_ups_) return inline_look_up(kSizeClassBytes[c], write, facts, false);
+  if (inline_look_ups_)
+    return inline_look_up(kSizeClassBytes[c], write, facts,
+                          (write ? thunks_.write_miss : thunks_.read_miss).host[c]);
   call_thunk(write ? thunks_.write[c] : thunks_.read[c]);
   mark_insn_start();
   codecache::FaultPoint& point = block_.fault_points.back();

@@ -78,6 +78,8 @@ class Emitter {
     for (Label& label : write_) label = a_.newLabel();
     for (Label& label : group_read_) label = a_.newLabel();
     for (Label& label : group_write_) label = a_.newLabel();
+    for (MissLabels* misses : {&read_miss_, &write_miss_})
+      for (Label& label : *misses) label = a_.newLabel();
   }
 
   Thunks run() {
@@ -96,6 +98,8 @@ class Emitter {
     emit_slow_access(inline_miss_, hooks_.slow_access, true);
     emit_slow_access(inline_group_miss_, hooks_.group_miss, true);
     emit_delta_miss();
+    emit_misses(read_miss_, false);
+    emit_misses(write_miss_, true);
     emit_segment_check(segment_check_, false);
     emit_segment_check(inline_segment_check_, true);
     emit_resumable(commit_, hooks_.commit_store);
@@ -112,6 +116,8 @@ class Emitter {
   }
 
  private:
+  // As in Thunks::Misses, one after the other.
+  using MissLabels = std::array<Label, 2 * kSizeClasses + kGroupSpans.size()>;
   static constexpr std::int32_t kCallDepth = 8;  // the return address of a block's call
 
   static r::Mem slot(std::int32_t displacement, std::int32_t depth, unsigned size = 8) {
@@ -288,6 +294,27 @@ class Emitter {
     a_.ret();
     a_.bind(other);
     go_on(kCallDepth);
+  }
+
+  // One for each kind of look-up, so that a block's cold part is a call and a jump.
+  void emit_misses(const MissLabels& misses, bool write) {
+    const std::size_t table =
+        write ? offsetof(softmmu::View, write) : offsetof(softmmu::View, read);
+    r::Mem tag = r::ptr(
+        r::r10, static_cast<std::int32_t>(translator::view_field(table + offsetof(softmmu::TlbEntry, tag))), 8);
+    tag.setSegment(r::gs);
+    const auto emit = [&](const Label& entry, unsigned bytes, const Label& common) {
+      a_.bind(entry);
+      a_.xor_(r::r11, tag);
+      a_.mov(r::r10d, bytes | (write ? kWriteAccess : 0));
+      a_.jmp(common);
+    };
+    for (unsigned i = 0; i < kSizeClasses; ++i) {
+      emit(misses[i], kSizeClassBytes[i], inline_miss_);
+      emit(misses[kSizeClasses + i], kSizeClassBytes[i], inline_delta_miss_);
+    }
+    for (unsigned i = 0; i < kGroupSpans.size(); ++i)
+      emit(misses[2 * kSizeClasses + i], kGroupSpans[i], inline_group_miss_);
   }
 
   // R11 offset, R10 segment and size; R11 becomes the linear address.
@@ -475,11 +502,17 @@ class Emitter {
       t.group_read[i] = at(group_read_[i]);
       t.group_write[i] = at(group_write_[i]);
     }
-    t.inline_miss = at(inline_miss_);
-    t.inline_delta_miss = at(inline_delta_miss_);
+    for (const auto& [labels, to] :
+         {std::pair{&read_miss_, &t.read_miss}, {&write_miss_, &t.write_miss}}) {
+      for (unsigned i = 0; i < kSizeClasses; ++i) {
+        to->host[i] = at((*labels)[i]);
+        to->delta[i] = at((*labels)[kSizeClasses + i]);
+      }
+      for (unsigned i = 0; i < kGroupSpans.size(); ++i)
+        to->group[i] = at((*labels)[2 * kSizeClasses + i]);
+    }
     t.inline_segment_check = at(inline_segment_check_);
     t.inline_commit_store = at(inline_commit_);
-    t.inline_group_miss = at(inline_group_miss_);
     t.commit_store = at(commit_);
     t.call_out = at(call_out_);
     t.quick = at(quick_);
@@ -507,6 +540,7 @@ class Emitter {
       link_miss_;
   std::array<Label, kGroupSpans.size()> group_read_, group_write_;
   std::array<Label, kSizeClasses> read_, write_;
+  MissLabels read_miss_, write_miss_;
 };
 
 }  // namespace

@@ -68,10 +68,14 @@ struct Thunks {
   std::array<const std::uint8_t*, kSizeClasses> read{},
       write{};  // R11 linear -> R11 host; uses R10
   std::array<const std::uint8_t*, kGroupSpans.size()> group_read{}, group_write{};
-  // Misses of look-ups that a block makes itself: R11 linear, R10 kind, flags already in
-  // saved_flags.
-  const std::uint8_t *inline_miss = nullptr, *inline_group_miss = nullptr;
-  const std::uint8_t* inline_delta_miss = nullptr;  // R10 = host - linear; keeps R11
+  // Misses of look-ups that a block makes itself: R11 = linear XOR tag of the entry at offset R10
+  // of its table, flags already in saved_flags.
+  struct Misses {
+    std::array<const std::uint8_t*, kSizeClasses> host{};   // R11 = host
+    std::array<const std::uint8_t*, kSizeClasses> delta{};  // R11 = linear, R10 = host - linear
+    std::array<const std::uint8_t*, kGroupSpans.size()> group{};  // R11 = host
+  };
+  Misses read_miss, write_miss;
   const std::uint8_t* inline_segment_check =
       nullptr;  // segment_check, flags already in saved_flags
   const std::uint8_t* commit_store = nullptr;
