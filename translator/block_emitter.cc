@@ -29,7 +29,7 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   group_offset_ = -1;
   inline_look_ups_ = flags_saved_ = false;
   windows_ = keeps_delta_ = false;
-  delta_of_ = kNoRegister;
+  delta_ = {};
   cold_misses_.clear();
   cold_call_outs_.clear();
   in_shadow_ = shadow_next_ = false;

@@ -166,7 +166,17 @@ class BlockEmitter {
   bool emit_slot_form(const Insn& insn);
 
   // --- emit_window.cc --- Those that answer "no" have emitted nothing.
-  void load_delta(const Gp& base, std::uint8_t guest);
+  // Registers of the guest and a displacement that together were an address in some piece of 4 GiB.
+  struct DeltaKey {
+    std::uint8_t base = kNoRegister, index = kNoRegister, scale = 1;
+    std::int64_t displacement = 0;
+    bool known = false;
+    bool serves(const DeltaKey& wanted) const;
+    bool survives(const Insn& insn) const;
+  };
+  static DeltaKey delta_key(const Insn& insn, const MemoryOperand& m);
+  void load_delta(const Gp& address, const DeltaKey& key);
+  void find_delta(const Gp& base, DeltaKey key);
   void mark_window(std::uint8_t base, std::int32_t displacement, unsigned bytes, bool write);
   asmjit::x86::Mem window_at(std::uint8_t guest, std::int32_t displacement, unsigned bytes,
                              bool write);
@@ -251,7 +261,7 @@ class BlockEmitter {
   std::uint32_t next_link_ = 0;
   bool windows_ = false;
   bool keeps_delta_ = false;
-  std::uint8_t delta_of_ = kNoRegister;  // the guest register for whose address R10 has the delta
+  DeltaKey delta_;  // what R10 has the delta for
   bool group_active_ = false;
   int group_offset_ = -1;
   bool inline_look_ups_ = false, flags_saved_ = false;

@@ -42,13 +42,6 @@ bool is_small_step(const Insn& insn, std::uint8_t gpr) {
   }
 }
 
-// Whether the base register alone tells the piece, as a pointer does. An index into a table at a
-// fixed address does not.
-bool is_near_base(const Insn& insn, const MemoryOperand& m) {
-  return m.index == kNoRegister && m.base < 16 && !fs_or_gs(m.segment) &&
-         insn.address_bytes() == 8 && m.displacement <= kSmallStep && m.displacement >= -kSmallStep;
-}
-
 bool steps_by_itself(const Insn& insn) {
   switch (insn.mnemonic()) {
     case ZYDIS_MNEMONIC_PUSH:
@@ -61,28 +54,53 @@ bool steps_by_itself(const Insn& insn) {
 
 }  // namespace
 
+// Guards of 4 GiB on both sides of a window make a delta right, or its use a fault, for whatever is
+// not far from the address that it was looked up for.
+bool BlockEmitter::DeltaKey::serves(const DeltaKey& wanted) const {
+  const std::int64_t distance = wanted.displacement - displacement;
+  return known && wanted.known && base == wanted.base && index == wanted.index &&
+         scale == wanted.scale && distance <= kSmallStep && distance >= -kSmallStep;
+}
+
+bool BlockEmitter::DeltaKey::survives(const Insn& insn) const {
+  const auto stays = [&](std::uint8_t gpr) {
+    return gpr >= 16 || !insn.writes_gpr(gpr) || is_small_step(insn, gpr) ||
+           (gpr == kRsp && steps_by_itself(insn));
+  };
+  return stays(base) && stays(index);
+}
+
+BlockEmitter::DeltaKey BlockEmitter::delta_key(const Insn& insn, const MemoryOperand& m) {
+  if (fs_or_gs(m.segment) || insn.address_bytes() != 8) return {};
+  const std::int64_t next = m.base == kRipBase ? insn.page_offset + insn.length() : 0;
+  return {m.base, m.index, m.scale, m.displacement + next, true};
+}
+
 void BlockEmitter::finish_insn(const Insn& insn) {
-  if (!keeps_delta_) {
-    delta_of_ = kNoRegister;
-  } else if (delta_of_ != kNoRegister && insn.writes_gpr(delta_of_) &&
-             !is_small_step(insn, delta_of_) && !(delta_of_ == kRsp && steps_by_itself(insn))) {
-    delta_of_ = kNoRegister;
-  }
+  if (!keeps_delta_ || !delta_.survives(insn)) delta_ = {};
   keeps_delta_ = false;
 }
 
-// R10 = host minus guest address around the address in `base`. `guest`: the guest register that the
-// address is in, or kNoRegister.
-void BlockEmitter::load_delta(const Gp& base, std::uint8_t guest) {
-  if (guest != kNoRegister && delta_of_ == guest) return;
+// R10 = host minus guest address around `address`, which is what the key says.
+void BlockEmitter::load_delta(const Gp& address, const DeltaKey& key) {
   auto& a = assembler_;
-  a.rorx(r::r10, base.r64(), 32);
+  a.rorx(r::r10, address.r64(), 32);
   a.movzx(r::r10d, r::r10w);
   r::Mem entry =
       r::ptr(static_cast<std::uint64_t>(view_field(softmmu::kWindowTableOffset)), r::r10, 3, 8);
   entry.setSegment(r::gs);
   a.mov(r::r10, entry);
-  delta_of_ = guest;
+  delta_ = key;
+}
+
+// The same for the key's displacement from `base`; only R10 changes.
+void BlockEmitter::find_delta(const Gp& base, DeltaKey key) {
+  if (key.displacement <= kSmallStep && key.displacement >= -kSmallStep) {
+    key.displacement = 0;
+    return load_delta(base, key);
+  }
+  assembler_.lea(r::r10, r::ptr(base, static_cast<std::int32_t>(key.displacement)));
+  load_delta(r::r10, key);
 }
 
 // The next host instruction accesses memory through a window.
@@ -106,7 +124,8 @@ r::Mem BlockEmitter::window_at(std::uint8_t guest, std::int32_t displacement, un
     mark_window(codecache::FaultPoint::kFlatWindow, 0, bytes, write);
     return m;
   }
-  load_delta(base, guest);
+  const DeltaKey key{guest, kNoRegister, 1, 0, true};
+  if (!delta_.serves(key)) load_delta(base, key);
   mark_window(static_cast<std::uint8_t>(base.id()), displacement, bytes, write);
   return r::ptr(base, r::r10, 0, displacement, bytes);
 }
@@ -136,7 +155,7 @@ bool BlockEmitter::window_operand(const Insn& insn, HostOperand& operand, bool& 
   }
   operand.index = kScratchValue;
   operand.base = kScratchAddress;
-  if (!is_near_base(insn, m)) return true;
+  if (!delta_key(insn, m).known || m.index != kNoRegister || m.base >= 16) return true;
   operand.displacement = static_cast<std::int32_t>(m.displacement);
   if (lives_in_memory(m.base)) return true;
   uses_r11 = false;
@@ -158,16 +177,18 @@ void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& o
     mark_window(codecache::FaultPoint::kFlatWindow, 0, insn.memory_bytes, write);
     return;
   }
-  if (is_near_base(insn, m)) {
+  const DeltaKey key = delta_key(insn, m);
+  if (key.known && m.index == kNoRegister && m.base < 16) {
     if (lives_in_memory(m.base)) a.mov(r::r11, gpr_slot(m.base));
-    load_delta(r::gpq(operand.base), m.base);
+    if (!delta_.serves(key)) find_delta(r::gpq(operand.base), key);
   } else {
+    if (m.index < 16 && lives_in_memory(m.index)) delta_ = {};  // it is loaded into R10
     effective_offset(insn);
     if (fs_or_gs(m.segment)) {
       a.mov(r::r10, frame_slot(slot::segment_base(m.segment)));
       a.lea(r::r11, r::ptr(r::r11, r::r10));
     }
-    load_delta(r::r11, kNoRegister);
+    if (!delta_.serves(key)) load_delta(r::r11, key);
   }
   mark_window(operand.base, operand.displacement, insn.memory_bytes, write);
 }

@@ -301,7 +301,9 @@ class Emitter {
     const std::size_t table =
         write ? offsetof(softmmu::View, write) : offsetof(softmmu::View, read);
     r::Mem tag = r::ptr(
-        r::r10, static_cast<std::int32_t>(translator::view_field(table + offsetof(softmmu::TlbEntry, tag))), 8);
+        r::r10,
+        static_cast<std::int32_t>(translator::view_field(table + offsetof(softmmu::TlbEntry, tag))),
+        8);
     tag.setSegment(r::gs);
     const auto emit = [&](const Label& entry, unsigned bytes, const Label& common) {
       a_.bind(entry);

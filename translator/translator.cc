@@ -422,8 +422,8 @@ bool makes_look_up(const Planned& p) {
 }  // namespace
 
 // A look-up in the block is faster than the thunk's, but the flags have to wait in the frame. That
-// costs next to nothing where they are overwritten unread; elsewhere they must come back, which three
-// look-ups are worth.
+// costs next to nothing where they are overwritten unread; elsewhere they must come back, which
+// three look-ups are worth.
 void Translator::choose_inline_look_ups(bool wanted) {
   constexpr unsigned kWorthRestoring = 3;
   std::size_t end = planned_;  // of a stretch in which flags may wait

@@ -58,10 +58,9 @@ bool BtVcpu::try_to_mend(const FaultPoint& point, void* context) {
       base + static_cast<std::uint64_t>(static_cast<std::int64_t>(point.window_displacement))};
   const LinearAddress last = first + (point.window_bytes - 1);
   if (!guest::is_canonical(first.value) || !guest::is_canonical(last.value)) return false;
-  // Over the border of the base's piece: nothing that can be mapped makes that right.
-  const std::size_t piece = softmmu::window_index(base);
-  if (softmmu::window_index(first.value) != piece || softmmu::window_index(last.value) != piece)
-    return false;
+  // Over the border of a piece: nothing that can be mapped makes that right.
+  const std::size_t piece = softmmu::window_index(first.value);
+  if (softmmu::window_index(last.value) != piece) return false;
   const auto delta = [&] { return static_cast<greg_t>(view.window_delta()[piece]); };
   if (g[REG_R10] == delta() && windows_->covered(view, first, write) &&
       windows_->covered(view, last, write))

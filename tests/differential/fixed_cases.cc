@@ -37,6 +37,8 @@ std::span<const char* const> fixed_cases() {
       // BSR of zero keeps its destination, also one that stands in for R10 (run with --windows).
       "64:cca0f81508cb:9090909090909090,9090909090909090,9090909090,3e440fbd94e217dfffff,"
       "90909090909090909090,90909090909090909090,9090,909090909090909090",
+      // A compress without a mask checks the alignment of its elements.
+      "pae:747909bff52b:90909090909090,62f2fd2863a8a60b0020,9090909090",
   };
   return kCases;
 }
