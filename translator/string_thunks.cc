@@ -6,9 +6,11 @@
 // overlap there as they do in the guest, also through two linear pages that map one frame. A hit is
 // canonical, permitted, plain RAM without translations or watchpoints: nothing is left to be done.
 //
-// Everything else goes to the call-out, with the progress so far in the registers: DF, a miss, an
-// element that straddles two pages, and a request for attention. Flags are then those from before
-// the instruction, which a fault must find. SDM Vol. 2 "REP/REPE/REPZ/REPNE/REPNZ".
+// An element that straddles two pages is moved by way of the frame, once all its pages are known.
+//
+// Everything else goes to the call-out, with the progress so far in the registers: DF, a miss, a
+// comparison that straddles, and a request for attention. Flags are then those from before the
+// instruction, which a fault must find. SDM Vol. 2 "REP/REPE/REPZ/REPNE/REPNZ".
 #include "translator/string_thunks.h"
 
 #include <asmjit/x86.h>
@@ -59,6 +61,8 @@ class Emitter {
     const Label entry = a_.newLabel();
     slow_ = a_.newLabel();
     done_ = a_.newLabel();
+    next_ = a_.newLabel();
+    straddles_ = a_.newLabel();
     a_.bind(entry);
     a_.mov(slot_at(slot::temp), r::r11);
     a_.mov(gpr(kRax), r::rax);
@@ -69,7 +73,8 @@ class Emitter {
     a_.jne(slow_);
     a_.test(sized(r::rcx), sized(r::rcx));
     a_.jz(done_);
-    emit_chunks();
+    emit_runs();
+    if (shift_ != 0 && !compares()) emit_straddling();
     a_.bind(done_);
     load_flags_and_rax();
     a_.ret();
@@ -103,9 +108,9 @@ class Emitter {
   }
 
   // One run after the other; elements are left. Goes on to done_ when none are.
-  void emit_chunks() {
-    const Label next = a_.newLabel(), miss = a_.newLabel();
-    a_.bind(next);
+  void emit_runs() {
+    const Label miss = a_.newLabel();
+    a_.bind(next_);
     elements_in_page();
     a_.mov(gpr(kRcx), r::rcx);
     if (has_source()) a_.mov(gpr(kRsi), r::rsi);
@@ -120,15 +125,18 @@ class Emitter {
       after_comparison();
     else
       after_store();
-    a_.cmp(slot_at(slot::attention, 4), 0);
-    a_.je(next);
-    a_.jmp(slow_);
     a_.bind(miss);
     if (has_source()) a_.mov(r::rsi, gpr(kRsi));
     a_.bind(slow_);
     load_flags_and_rax();
     a_.mov(r::r11, slot_at(slot::temp));
     a_.jmp(reinterpret_cast<std::uint64_t>(call_out_));
+  }
+
+  void go_on_unless_asked() {
+    a_.cmp(slot_at(slot::attention, 4), 0);
+    a_.je(next_);
+    a_.jmp(slow_);
   }
 
   // EAX = how many elements lie in their pages, at most all that are left.
@@ -146,7 +154,7 @@ class Emitter {
     a_.sub(r::eax, r::r10d);
     if (shift_ != 0) {
       a_.shr(r::eax, shift_);
-      a_.jz(slow_);
+      a_.jz(compares() ? slow_ : straddles_);
     }
     a_.cmp(sized(r::rcx), sized(r::rax));
     a_.cmovb(r::eax, r::ecx);
@@ -192,6 +200,67 @@ class Emitter {
     move_pointers();
     a_.sub(sized(r::rcx), sized(r::r10));
     a_.jz(done_);
+    go_on_unless_asked();
+  }
+
+  // One element, of which a page's end cuts the source, the destination or both. Nothing is stored
+  // before every page was found.
+  void emit_straddling() {
+    const Label miss = a_.newLabel(), loaded = a_.newLabel(), stored = a_.newLabel();
+    const int bytes = 1 << shift_;
+    a_.bind(straddles_);
+    for (const auto& [host, guest] : {std::pair{r::rcx, kRcx}, {r::rsi, kRsi}, {r::rdi, kRdi}})
+      a_.mov(gpr(guest), host);
+    if (has_source()) {
+      a_.lea(r::rdi, slot_at(slot::bounce));
+      bytes_in_first_page(r::rsi);
+      to_host(r::rsi, false, miss);
+      move_bytes(loaded);
+      a_.mov(r::rsi, gpr(kRsi));
+      a_.lea(sized(r::rsi), r::ptr(r::rsi, r::rax));
+      to_host(r::rsi, false, miss);
+      a_.rep().movsb();
+      a_.bind(loaded);
+      a_.mov(r::rdi, gpr(kRdi));
+    }
+    a_.lea(sized(r::rdi), r::ptr(r::rdi, bytes - 1));
+    to_host(r::rdi, true, miss);
+    a_.mov(r::rdi, gpr(kRdi));
+    bytes_in_first_page(r::rdi);
+    to_host(r::rdi, true, miss);
+    a_.lea(r::rsi, has_source() ? slot_at(slot::bounce) : gpr(kRax));
+    move_bytes(stored);
+    a_.mov(r::rdi, gpr(kRdi));
+    a_.lea(sized(r::rdi), r::ptr(r::rdi, r::rax));
+    to_host(r::rdi, true, miss);
+    a_.rep().movsb();
+    a_.bind(stored);
+    a_.mov(r::rsi, gpr(kRsi));
+    a_.mov(r::r10d, 1);
+    after_store();
+    a_.bind(miss);
+    for (const auto& [host, guest] : {std::pair{r::rcx, kRcx}, {r::rsi, kRsi}, {r::rdi, kRdi}})
+      a_.mov(host, gpr(guest));
+    a_.jmp(slow_);
+  }
+
+  // EAX = how many bytes of the element lie in the page that it begins in.
+  void bytes_in_first_page(const r::Gp& pointer) {
+    a_.mov(r::r10d, pointer.r32());
+    a_.or_(r::r10d, -static_cast<std::int32_t>(guest::kPageBytes));
+    a_.neg(r::r10d);
+    a_.mov(r::eax, 1u << shift_);
+    a_.cmp(r::r10d, r::eax);
+    a_.cmovb(r::eax, r::r10d);
+  }
+
+  // Moves EAX bytes; ECX = how many are left of the element. Goes to `all` when none are.
+  void move_bytes(const Label& all) {
+    a_.mov(r::ecx, r::eax);
+    a_.rep().movsb();
+    a_.mov(r::ecx, 1u << shift_);
+    a_.sub(r::ecx, r::eax);
+    a_.jz(all);
   }
 
   // The host's flags are the guest's now, unless there is more to do.
@@ -212,6 +281,7 @@ class Emitter {
     a_.mov(r::rax, gpr(kRax));
     a_.ret();
     a_.bind(more);
+    go_on_unless_asked();
   }
 
   const std::uint8_t* call_out_;
@@ -221,7 +291,7 @@ class Emitter {
   RepeatedString kind_{};
   unsigned shift_ = 0;
   bool wide_ = false;
-  Label slow_, done_;
+  Label slow_, done_, next_, straddles_;
 };
 
 }  // namespace

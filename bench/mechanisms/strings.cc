@@ -13,15 +13,16 @@ using asmjit::x86::Assembler;
 namespace r = asmjit::x86;
 
 // Far enough apart for the longest, and not at the same offset of a page.
-constexpr std::uint64_t kFrom = RunningGuest::kData + 0x40, kTo = RunningGuest::kData + 0x80100;
+constexpr std::uint64_t kFrom = RunningGuest::kData, kTo = RunningGuest::kData + 0x80100;
 
-enum class Kind { kMovsb, kMovsd, kStosq, kScasb, kCmpsb };
+enum class Kind { kMovsb, kMovsd, kStraddlingMovsd, kStosq, kScasb, kCmpsb };
 
 void repeat(Assembler& a, Kind kind) {
   switch (kind) {
     case Kind::kMovsb:
       return static_cast<void>(a.rep().movsb());
     case Kind::kMovsd:
+    case Kind::kStraddlingMovsd:
       return static_cast<void>(a.rep().movsd());
     case Kind::kStosq:
       return static_cast<void>(a.rep().stosq());
@@ -32,13 +33,18 @@ void repeat(Assembler& a, Kind kind) {
   }
 }
 
-unsigned element(Kind kind) { return kind == Kind::kMovsd ? 4 : kind == Kind::kStosq ? 8 : 1; }
+// Where elements of the source straddle pages.
+std::uint64_t source_offset(Kind kind) { return kind == Kind::kStraddlingMovsd ? 0x42 : 0x40; }
+
+unsigned element(Kind kind) {
+  return kind == Kind::kMovsd || kind == Kind::kStraddlingMovsd ? 4 : kind == Kind::kStosq ? 8 : 1;
+}
 
 void guest_repeated(benchmark::State& run, Kind kind) {
   const auto bytes = static_cast<std::uint64_t>(run.range(0));
   RunningGuest guest([&](Assembler& a) {
     a.mov(r::r12, r::rcx);
-    a.mov(r::esi, kFrom);
+    a.mov(r::esi, kFrom + source_offset(kind));
     a.mov(r::edi, kTo);
     a.mov(r::ecx, bytes / element(kind));
     a.mov(r::eax, 1);
@@ -59,12 +65,13 @@ void host_repeated(benchmark::State& run, Kind kind) {
       (reinterpret_cast<std::uint64_t>(memory.data()) + 0xfff) & ~0xfffull);
   for (auto _ : run) {
     std::uint64_t count = bytes / element(kind), rax = 1;
-    std::uint8_t *from = base + 0x40, *to = base + 0x80100;
+    std::uint8_t *from = base + source_offset(kind), *to = base + 0x80100;
     switch (kind) {
       case Kind::kMovsb:
         asm volatile("rep movsb" : "+S"(from), "+D"(to), "+c"(count)::"memory");
         break;
       case Kind::kMovsd:
+      case Kind::kStraddlingMovsd:
         asm volatile("rep movsl" : "+S"(from), "+D"(to), "+c"(count)::"memory");
         break;
       case Kind::kStosq:
@@ -89,6 +96,8 @@ BENCHMARK_CAPTURE(guest_repeated, movsb, Kind::kMovsb)->Apply(sizes);
 BENCHMARK_CAPTURE(host_repeated, movsb, Kind::kMovsb)->Apply(sizes);
 BENCHMARK_CAPTURE(guest_repeated, movsd, Kind::kMovsd)->Apply(sizes);
 BENCHMARK_CAPTURE(host_repeated, movsd, Kind::kMovsd)->Apply(sizes);
+BENCHMARK_CAPTURE(guest_repeated, movsd_straddling, Kind::kStraddlingMovsd)->Apply(sizes);
+BENCHMARK_CAPTURE(host_repeated, movsd_straddling, Kind::kStraddlingMovsd)->Apply(sizes);
 BENCHMARK_CAPTURE(guest_repeated, stosq, Kind::kStosq)->Apply(sizes);
 BENCHMARK_CAPTURE(host_repeated, stosq, Kind::kStosq)->Apply(sizes);
 BENCHMARK_CAPTURE(guest_repeated, scasb, Kind::kScasb)->ArgName("bytes")->Arg(16)->Arg(1024);

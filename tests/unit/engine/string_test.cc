@@ -273,30 +273,34 @@ TEST_P(Strings, EitherPrefixRepeats) {
   EXPECT_EQ(bytes(kTo, 16), bytes(kFrom, 16));
 }
 
-// The fault names the first byte that is not there; what is before it has been done, no more.
+// The fault names the first byte that is not there, be it in the middle of an element; the elements
+// before have been moved, and no part of another.
 TEST_P(Strings, RepetitionFaultsInALaterPage) {
-  for (const bool source : {true, false}) {
-    SCOPED_TRACE(source);
-    load_long([](Assembler& a) {
-      a.nop();
-      a.rep().movsd();
-      a.hlt();
-    });
-    fill(kFrom, 0x4000);
-    const std::uint64_t missing = source ? kFrom + 2 * kPage : kTo + 2 * kPage;
-    machine.map(missing, 0, 0);
-    const std::uint64_t begin = source ? 0x10 : 0x20;  // the side that gets there first
-    pointers(kFrom + 0x10, kTo + 0x20 - begin + 0x10, 0x4000);
-    const std::uint64_t to = machine.reg(Gpr::kRdi);
-    const std::uint64_t done = source ? (2 * kPage - 0x10) / 4 : (kTo + 2 * kPage - to) / 4;
-    set_flags(flags::kCf | flags::kPf);
-    EXPECT_TRUE(faulted(machine.run(), 14, kCode + 1));
-    EXPECT_EQ(machine.state().cr2, missing);
-    expect_pointers(kFrom + 0x10 + 4 * done, to + 4 * done, 0x4000 - done);
-    EXPECT_EQ(machine.state().rflags & flags::kArithmetic, flags::kCf | flags::kPf);
-    EXPECT_EQ(bytes(to, 4 * done), bytes(kFrom + 0x10, 4 * done));
-    machine.map(missing, missing);
-  }
+  for (const bool source : {true, false})
+    for (const std::uint64_t odd : {0, 2}) {
+      SCOPED_TRACE(::testing::Message() << source << odd);
+      load_long([](Assembler& a) {
+        a.nop();
+        a.rep().movsd();
+        a.hlt();
+      });
+      fill(kFrom, 0x4000);
+      machine.put(kTo, Bytes(0x4000, 0));
+      const std::uint64_t missing = (source ? kFrom : kTo) + 2 * kPage;
+      machine.map(missing, 0, 0);
+      const std::uint64_t from = kFrom + 0x10 + (source ? odd : 0),
+                          to = kTo + (source ? 0 : 0x20 + odd);
+      const std::uint64_t done = (missing - (source ? from : to)) / 4;
+      pointers(from, to, 0x4000);
+      set_flags(flags::kCf | flags::kPf);
+      EXPECT_TRUE(faulted(machine.run(), 14, kCode + 1));
+      EXPECT_EQ(machine.state().cr2, missing);
+      expect_pointers(from + 4 * done, to + 4 * done, 0x4000 - done);
+      EXPECT_EQ(machine.state().rflags & flags::kArithmetic, flags::kCf | flags::kPf);
+      EXPECT_EQ(bytes(to, 4 * done), bytes(from, 4 * done));
+      EXPECT_EQ(bytes(to + 4 * done, 2), Bytes(2, 0));
+      machine.map(missing, missing);
+    }
 }
 
 TEST_P(Strings, NonCanonicalPointers) {
