@@ -14,6 +14,7 @@
 #include "translator/insn.h"
 #include "translator/mode_key.h"
 #include "translator/operation.h"
+#include "translator/string_form.h"
 #include "translator/system_form.h"
 #include "translator/thunks.h"
 
@@ -72,6 +73,7 @@ class BlockEmitter {
   void generic(const Insn& insn);
   void call_out(const Operation& op);
   void system(const Insn& insn, const Operation& op, SystemForm form);  // emit_system.cc
+  void string(const Insn& insn, StringKind kind);  // emit_strings.cc
   void lea(const Insn& insn);
   void move_absolute(const Insn& insn);  // MOV with a moffs operand
   void set_direction(bool down);         // CLD, STD
@@ -210,6 +212,12 @@ class BlockEmitter {
   void read_time(const Operation& op, bool with_aux);
   void store_selector(const Insn& insn, std::int32_t displacement);
   void read_register(const Operation& op, std::int32_t displacement, unsigned bytes);
+
+  // --- emit_strings.cc ---
+  asmjit::x86::Mem string_element(std::uint8_t pointer, unsigned bytes, bool write);
+  Gp load_string_source(unsigned bytes);
+  void step_string(unsigned bytes, bool source, bool destination);
+  void repeated_string(const Insn& insn, const Operation& op);
 
   // --- emit_control.cc ---
   void branch_target_from_operand(const Insn& insn);  // -> R11

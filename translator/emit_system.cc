@@ -58,6 +58,8 @@ void BlockEmitter::system(const Insn& insn, const Operation& op, SystemForm form
     case SystemForm::kQuick:
     case SystemForm::kQuickTransfer:
       return quick_call(op);
+    case SystemForm::kRepeatedString:
+      return repeated_string(insn, op);
     case SystemForm::kNone:
       return call_out(op);
   }

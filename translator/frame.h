@@ -101,6 +101,7 @@ RS_SLOT(interrupt_flag);
 RS_SLOT(other_flags);
 RS_SLOT(arithmetic_mask);
 RS_SLOT(host_rsp);
+RS_SLOT(bounce);
 #undef RS_SLOT
 constexpr std::int32_t segment_base(guest::Seg seg) {
   return static_cast<std::int32_t>(offsetof(guest::CpuState, seg) +

@@ -18,6 +18,7 @@ enum class Kind : std::uint8_t {
   kMoveAbsolute,
   kNothing,
   kDirection,
+  kString,
   kPush,
   kPop,
   kLeave,

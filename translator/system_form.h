@@ -24,6 +24,7 @@ enum class SystemForm : std::uint8_t {
   kRdtscp,
   kReadControl,
   kReadSegment,
+  kRepeatedString,  // see string_form.h
   // A hook of their own, which leaves everything unusual to the call-out.
   kQuick,          // goes on in the block
   kQuickTransfer,  // ends it

@@ -548,7 +548,9 @@ class Emitter {
 }  // namespace
 
 Thunks emit_thunks(codecache::Arena& arena, const Hooks& hooks, bool use_bmi2) {
-  return Emitter(arena, hooks, use_bmi2).run();
+  Thunks thunks = Emitter(arena, hooks, use_bmi2).run();
+  thunks.strings = emit_string_thunks(arena, thunks.call_out);
+  return thunks;
 }
 
 }  // namespace ringshift::translator

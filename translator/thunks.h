@@ -9,6 +9,7 @@
 #include "codecache/arena.h"
 #include "translator/branch_record.h"
 #include "translator/frame.h"
+#include "translator/string_thunks.h"
 
 namespace ringshift::translator {
 
@@ -90,6 +91,7 @@ struct Thunks {
   const std::uint8_t* segment_check = nullptr;  // R11 offset, R10d packed -> R11 linear
   const std::uint8_t* count_run = nullptr;      // called first in a block; null: no count
   const std::uint8_t* attention = nullptr;      // called from a block's cold part
+  StringThunks strings;
   bool bmi2 = false;                            // blocks may use it too
 };
 

@@ -295,6 +295,10 @@ bool has_implied_memory(const Insn& insn) {
 }  // namespace
 
 void Translator::choose_system_form(Planned& p, ModeKey mode) const {
+  const StringForm string = string_form(p.insn, p.operation, mode, has_bmi2_);
+  if (string == StringForm::kSingle) p.kind = Kind::kString;
+  if (string == StringForm::kRepeated) p.system = SystemForm::kRepeatedString;
+  if (string != StringForm::kNone) return;
   p.system = system_form(p.insn, p.operation, mode, model_, has_bmi2_);
   if (p.system != SystemForm::kNone) p.ends_block = ends_block(p.system);
 }
@@ -482,6 +486,8 @@ void Translator::emit_kind(const Planned& p) {
       return;
     case Kind::kDirection:
       return emitter_.set_direction(p.insn.mnemonic() == ZYDIS_MNEMONIC_STD);
+    case Kind::kString:
+      return emitter_.string(p.insn, *string_kind(p.insn));
     case Kind::kPush:
       return emitter_.push(p.insn);
     case Kind::kPop:
