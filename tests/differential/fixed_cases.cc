@@ -37,6 +37,17 @@ std::span<const char* const> fixed_cases() {
       // BSR of zero keeps its destination, also one that stands in for R10 (run with --windows).
       "64:cca0f81508cb:9090909090909090,9090909090909090,9090909090,3e440fbd94e217dfffff,"
       "90909090909090909090,90909090909090909090,9090,909090909090909090",
+      // Two exceptions of one instruction: not aligned comes before absent.
+      "64:1:0f28042501500020",
+      "64:1:0f29042501300020",
+      "64:1:c5fde7042508500020",
+      "64:1:62f1fd486f042520500020",
+      "64:1:480fc70c2508500020",
+      "64:1:f0480fc70c25f83f0020",
+      "32:1:0f58050f500020",
+      // and a pending x87 exception comes before both (FNINIT, FLDCW to unmask all, FLDZ, FLDZ,
+      // FDIVP, FLD m64).
+      "64:1:dbe3,6a00,d92c24,d9ee,d9ee,def9,dd042500500020",
   };
   return kCases;
 }
