@@ -78,7 +78,7 @@ BtVcpu::~BtVcpu() = default;
 void BtVcpu::state_changed() {
   frame().simd_loaded = 0;
   translator::mode_changed(core_);
-  mmu_.flush_all(false);
+  follow_a20();
   frame().interrupt_maybe = 1;
 }
 

@@ -169,6 +169,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void all_removed() override;
   void page_watched(guest::PhysicalAddress page) override;
 
+  void follow_a20();
   void note_port(std::uint16_t port, unsigned size);  // I/O breakpoints
   // In a signal's handler the guest's registers are in the signal's frame, and come back from
   // there.
