@@ -150,6 +150,8 @@ unsigned Insn::required_alignment() const {
   if (raw.meta.isa_set == ZYDIS_ISA_SET_SHA) return 1;
   switch (raw.mnemonic) {
     case ZYDIS_MNEMONIC_CMPXCHG16B:
+    case ZYDIS_MNEMONIC_CVTPD2PI:
+    case ZYDIS_MNEMONIC_CVTTPD2PI:
       return memory_bytes;
     case ZYDIS_MNEMONIC_LDDQU:
     case ZYDIS_MNEMONIC_MOVDQU:
@@ -180,8 +182,7 @@ unsigned Insn::required_alignment() const {
 // SDM Vol. 1 "MMX Instructions and x87 FPU Exceptions", "Waiting vs. Non-waiting Instructions".
 bool Insn::waits_for_x87() const {
   if (raw.mnemonic == ZYDIS_MNEMONIC_FNSTCW || raw.mnemonic == ZYDIS_MNEMONIC_FNSTSW) return false;
-  if (raw.meta.isa_set == ZYDIS_ISA_SET_X87 || raw.meta.isa_set == ZYDIS_ISA_SET_SSE3X87)
-    return true;
+  if (raw.meta.category == ZYDIS_CATEGORY_X87_ALU) return true;
   const auto is_mmx = [](const ZydisDecodedOperand& op) {
     return op.type == ZYDIS_OPERAND_TYPE_REGISTER &&
            ZydisRegisterGetClass(op.reg.value) == ZYDIS_REGCLASS_MMX;

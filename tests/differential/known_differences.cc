@@ -33,13 +33,12 @@ bool is_gpr(const Difference& d) {
 bool is_flags(const Difference& d) { return d.what == "rflags"; }
 bool is_memory(const Difference& d) { return d.what.starts_with("data"); }
 bool is_stack(const Difference& d) { return d.what.starts_with("stack") || is_memory(d); }
-bool is_fault_address(const Difference& d) { return d.what == "cr2"; }
 // Both raise a fault of an access.
 bool is_other_access_fault(const Difference& d) {
   const auto of_access = [](const std::string& vector) {
-    return vector == "c" || vector == "d" || vector == "e";
+    return vector == "c" || vector == "d" || vector == "e" || vector == "11";
   };
-  return is_fault_address(d) || is_flags(d) || d.what == "error code" ||
+  return d.what == "cr2" || is_flags(d) || d.what == "error code" ||
          (d.what == "vector" && of_access(d.native) && of_access(d.translated));
 }
 // The processor raises a fault of the segment, Ringshift that of a page at its end or start.
@@ -50,13 +49,18 @@ bool wraps_at_end(const Differences& all) {
     of_segment |= d.what == "vector" && (d.native == "c" || d.native == "d");
     if (d.what != "cr2") continue;
     const std::uint64_t address = std::stoull(d.translated, nullptr, 16);
-    at_end = address < kLongestOperand || address > 0xffffffff - kLongestOperand;
+    at_end = address == 0 || address > 0xffffffff - kLongestOperand;
   }
   return of_segment && at_end;
 }
-bool page_before_alignment(const Differences& all) {
+bool offset_not_canonical(const Differences& all) {
   return std::any_of(all.begin(), all.end(), [](const Difference& d) {
-    return d.what == "vector" && d.native == "e" && d.translated == "11";
+    return d.what == "vector" && d.native == "d" && d.translated == "e";
+  });
+}
+bool stack_first(const Differences& all) {
+  return std::any_of(all.begin(), all.end(), [](const Difference& d) {
+    return d.what == "vector" && d.native == "c" && d.translated == "d";
   });
 }
 bool missing_fault(const Differences& all) {
@@ -92,6 +96,10 @@ bool is_segmented(const Insn& i) {
   return !is_64bit(i) &&
          (i.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS));
 }
+bool is_based(const Insn& i) {
+  return is_64bit(i) &&
+         (i.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS));
+}
 bool is_fx_image(const Insn& i) {
   return i.mnemonic == ZYDIS_MNEMONIC_FXSAVE || i.mnemonic == ZYDIS_MNEMONIC_FXSAVE64 ||
          i.mnemonic == ZYDIS_MNEMONIC_FXRSTOR || i.mnemonic == ZYDIS_MNEMONIC_FXRSTOR64;
@@ -102,7 +110,6 @@ bool is_x87_image(const Insn& i) {
 bool is_repeated(const Insn& i) {
   return i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
 }
-bool is_compress(const Insn& i) { return i.meta.category == ZYDIS_CATEGORY_COMPRESS; }
 bool is_32bit(const Insn& i) { return !is_64bit(i); }
 bool is_narrow_branch(const Insn& i) {
   return is_64bit(i) && i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
@@ -140,10 +147,14 @@ constexpr Known kList[] = {
      "those before the instruction"},
     {is_string_compare, each<is_other_access_fault>,
      "a comparison of two strings that both fault: AMD looks at the one of rDI first"},
-    {is_fx_image, each<is_fault_address>,
-     "an FXSAVE image on an absent page: AMD reports the address of its last byte"},
+    {is_fx_image, each<is_other_access_fault>,
+     "an FXSAVE image that faults: AMD looks at its alignment before its segment, then at its last "
+     "byte"},
     {is_narrow_branch, anything,
      "near branches with 66H in 64-bit code: AMD truncates RIP to 16 bits, Intel ignores 66H"},
+    {is_near_call, stack_first,
+     "a CALL whose target and stack are both not canonical: AMD looks at the stack first, the "
+     "manual at the target"},
     {is_near_call, each<is_stack>,
      "a CALL of a non-canonical address: its return address stays below the stack pointer"},
     {is_pop_all, each<is_gpr>, "a POPA that faults midway: AMD has loaded a part of the registers"},
@@ -157,10 +168,10 @@ constexpr Known kList[] = {
     {is_segmented, limit_at_end,
      "FS and GS of 4 GiB: whether an operand that wraps past the last offset faults is the "
      "processor's own choice (SDM Vol. 3 \"Limit Checking\")"},
+    {is_based, offset_not_canonical,
+     "FS and GS in 64-bit code: AMD wants the offset canonical as well, the manual only the sum"},
     {is_32bit, wraps_at_end,
      "segments of 4 GiB: the same of any other operand, where its pages are absent"},
-    {is_compress, page_before_alignment,
-     "a compressing store with alignment checks on: AMD looks for its pages first"},
     {is_x87_image, each<is_mmx_state>,
      "an x87 image that faults midway: AMD has loaded a part of it"},
     {is_prefixed_loop, anything, "AMD takes F2H and F3H before LOOPcc for a condition"},
