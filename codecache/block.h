@@ -32,6 +32,8 @@ struct FaultPoint {
   bool flags_stay_saved : 1 = false;  // still so when the access has been made
   bool stack_segment : 1 = false;     // addressing faults are #SS
   bool interrupt_shadow : 1 = false;  // the instruction before was an STI
+  bool waits_for_x87 : 1 = false;     // a pending x87 exception comes before the access
+  std::uint8_t alignment = 1;         // #GP(0) comes before the access unless it is aligned so
   std::uint16_t masked = 0;           // translator::MaskedOperand, packed
   // An access through a window: its address is the host register's value and the displacement.
   std::uint8_t window_base = kNoWindow;  // host register, or kFlatWindow

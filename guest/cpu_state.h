@@ -100,6 +100,10 @@ struct Msrs {
   std::array<std::array<std::uint64_t, 4>, kMachineCheckBanks> machine_check{};
 };
 
+// SDM Vol. 3 "Address Wraparound": bit 20 of addresses is zero while A20M# is asserted.
+inline constexpr std::uint64_t kA20Open = ~std::uint64_t{0};
+inline constexpr std::uint64_t kA20Masked = ~(std::uint64_t{1} << 20);
+
 inline constexpr std::size_t kXsaveBytes = 4096;  // standard format, without AMX tiles
 
 // Translated code addresses the start of this struct as [host stack pointer + displacement]: gpr[]
@@ -126,6 +130,8 @@ struct alignas(64) CpuState {
   bool nmi_blocked = false;
   bool nmi_pending = false;
   Activity activity = Activity::kRunning;
+  // A20M#: what is left of physical addresses. Whoever changes it flushes what was translated.
+  std::uint64_t address_mask = kA20Open;
 
   // Guest x87/SSE/AVX state in the standard XSAVE layout of the host.
   alignas(64) std::array<std::uint8_t, kXsaveBytes> xsave{};

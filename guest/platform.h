@@ -31,6 +31,9 @@ class Platform {
   // The guest moved its time-stamp counter: a deadline in its terms is at another time now.
   virtual void tsc_changed() {}
 
+  // A20M# is not asserted. Changes only within port_write() and with a reset.
+  virtual bool a20_open() const { return true; }
+
   // FERR#: x87 error reported through the PIC when CR0.NE = 0.
   virtual void raise_ferr() = 0;
   // The processor entered shutdown (triple fault).

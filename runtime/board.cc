@@ -164,9 +164,11 @@ void Board::connect_isa_lines() {
   }
 }
 
-void Board::claim(std::uint16_t first, std::uint32_t count, devices::PortHandler& handler,
+bool Board::claim(std::uint16_t first, std::uint32_t count, devices::PortHandler& handler,
                   unsigned widest) {
-  if (ports_.add(first, count, handler, widest)) claims_.push_back({first, first + count});
+  if (!ports_.add(first, count, handler, widest)) return false;
+  claims_.push_back({first, first + count});
+  return true;
 }
 
 void Board::claim_fixed_ports() {
@@ -222,7 +224,8 @@ void Board::add_serial_ports(const MachineConfig& config) {
 void Board::add_test_devices(const MachineConfig& config) {
   for (const auto& exit : config.debug_exit) {
     debug_exit_.push_back(std::make_unique<devices::DebugExit>(around_.power));
-    claim(exit.port, exit.bytes, *debug_exit_.back());
+    if (!claim(exit.port, exit.bytes, *debug_exit_.back()))
+      problem_ = fmt::format("-device isa-debug-exit: port {:#x} has a device already", exit.port);
   }
   if (config.pc_testdev) {
     std::array<devices::Line*, devices::PcTestdev::kLines> lines{};
@@ -257,7 +260,10 @@ void Board::fill_fw_cfg(const MachineConfig& config) {
   }
   const auto bytes = map.bytes();
   static_cast<void>(fw_cfg_.add_file("etc/e820", {bytes.begin(), bytes.end()}));
-  for (const auto& item : config.fw_cfg) static_cast<void>(fw_cfg_.add_file(item.name, item.bytes));
+  for (const auto& item : config.fw_cfg)
+    if (!fw_cfg_.add_file(item.name, item.bytes))
+      problem_ = fmt::format("-fw_cfg {}: the name is too long, or there is such a file already",
+                             item.name);
 }
 
 bool Board::place_acpi_tables() {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "devices/a20_gate.h"
@@ -67,6 +68,9 @@ class Board {
   devices::LocalApic& local_apic() { return local_apic_; }
   devices::Uart16550* serial(std::size_t index) { return serial_.at(index).get(); }
   devices::Line& ferr() { return ferr_; }
+  // Why it cannot be built as it was asked for; empty: it can.
+  const std::string& problem() const { return problem_; }
+  bool a20_open() const { return a20_.open(); }
   devices::Piix4Pm& power_management() { return pm_; }
 
   // Writes the ACPI tables; false when guest memory is too small for them.
@@ -97,7 +101,7 @@ class Board {
     void set(bool) override {}
   };
 
-  void claim(std::uint16_t first, std::uint32_t count, devices::PortHandler& handler,
+  bool claim(std::uint16_t first, std::uint32_t count, devices::PortHandler& handler,
              unsigned widest = 4);
   void claim_gaps();
   void connect_isa_lines();
@@ -112,6 +116,7 @@ class Board {
   std::array<devices::Line*, devices::Piix3Isa::kIsaLines> pci_isa_lines();
 
   BoardSurroundings around_;
+  std::string problem_;
   devices::PortBus ports_;
   devices::MmioBus chipset_{kChipsetBytes};
   std::vector<Claim> claims_;

@@ -10,6 +10,8 @@
 #include <limits>
 #include <thread>
 
+#include "runtime/message.h"
+
 namespace ringshift::runtime {
 namespace {
 
@@ -116,6 +118,7 @@ tl::expected<void, std::string> Machine::power_on() {
   board_.reset();  // its timers go before the new board's come
   board_ = std::make_unique<Board>(
       config_, BoardSurroundings{*memory_, timers_, tsc_, *this, *this, *attention_});
+  if (!board_->problem().empty()) return tl::unexpected(board_->problem());
   pci_window_.set_target(&board_->pci_memory());
   chipset_window_.set_target(&board_->chipset_memory());
   testdev_window_.set_target(board_->testdev_memory());
@@ -213,13 +216,13 @@ void Machine::restart_or_exit(bool triple_fault) {
   if (config_.no_reboot) {
     if (triple_fault) {
       const auto& state = vcpu_->state();
-      fmt::print(stderr, "ringshift: triple fault at {:#06x}:{:#x}; -no-reboot ends the run\n",
-                 state.segment(guest::Seg::kCs).selector, state.rip);
+      print_message("ringshift: triple fault at {:#06x}:{:#x}; -no-reboot ends the run",
+                    state.segment(guest::Seg::kCs).selector, state.rip);
     }
     return stop(0);
   }
   if (auto on = power_on(); !on) {
-    fmt::print(stderr, "ringshift: {}\n", on.error());
+    print_message("ringshift: {}", on.error());
     stop(1);
   }
 }

@@ -89,6 +89,7 @@ class Machine final : private guest::Platform,
   bool apic_msr_write(std::uint32_t index, std::uint64_t value) override;
   std::uint32_t apic_id() override;
   void tsc_changed() override;
+  bool a20_open() const override;
   void raise_ferr() override;
   void triple_fault() override;
 

@@ -66,6 +66,8 @@ void Machine::tsc_changed() {
 
 std::uint32_t Machine::apic_id() { return board_->local_apic().id(); }
 
+bool Machine::a20_open() const { return board_->a20_open(); }
+
 void Machine::raise_ferr() {
   std::lock_guard lock(mutex_);
   board_->ferr().set(true);

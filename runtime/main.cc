@@ -1,11 +1,16 @@
 // runtime/main.cc - the program: parses the command line, runs one verb, says what went wrong.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <vector>
 
+#include "runtime/message.h"
 #include "runtime/options.h"
 #include "runtime/probe.h"
 #include "runtime/run_guest.h"
@@ -14,16 +19,26 @@ namespace {
 
 using namespace ringshift::runtime;
 
-tl::expected<int, std::string> run(const ProbeOptions& options) {
-  const auto report = probe_host();
-  fmt::print("{}", options.json ? to_json(report) : to_text(report));
+// A file that is opened later must not become standard output by its number.
+void open_missing_standard_files() {
+  int fd = 0;
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = ::open("/dev/null", O_RDWR);
+  if (fd >= 0) ::close(fd);
+}
+
+tl::expected<int, std::string> print(const std::string& text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (!written || std::fflush(stdout) != 0)
+    return tl::unexpected(fmt::format("standard output: {}", std::strerror(errno)));
   return 0;
 }
 
-tl::expected<int, std::string> run(const TextAnswer& answer) {
-  fmt::print("{}", answer.text);
-  return 0;
+tl::expected<int, std::string> run(const ProbeOptions& options) {
+  const auto report = probe_host();
+  return print(options.json ? to_json(report) : to_text(report));
 }
+
+tl::expected<int, std::string> run(const TextAnswer& answer) { return print(answer.text); }
 
 tl::expected<int, std::string> run(const RunOptions& options) { return run_guest(options); }
 
@@ -36,6 +51,7 @@ tl::expected<int, std::string> run_command(const std::vector<std::string>& argum
 }  // namespace
 
 int main(int count, char** words) {
+  open_missing_standard_files();
   std::string problem;
   try {
     const auto status = run_command({words + 1, words + count});
@@ -46,6 +62,6 @@ int main(int count, char** words) {
   } catch (const std::exception& error) {
     problem = error.what();
   }
-  fmt::print(stderr, "ringshift: {}\n", problem);
+  print_message("ringshift: {}", problem);
   return 1;
 }

@@ -5,15 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include "runtime/bt/bt_accelerator.h"
 #include "runtime/builtin/builtin_guest.h"
 #include "runtime/console/terminal.h"
 #include "runtime/loaders/host_file.h"
+#include "runtime/log_file.h"
 #include "runtime/machine.h"
+#include "runtime/message.h"
 #include "runtime/probe.h"
 #include "runtime/signals.h"
 
@@ -21,26 +21,6 @@ namespace ringshift::runtime {
 namespace {
 
 using Status = tl::expected<void, std::string>;
-
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-
-// Where -d writes: -D's file, or standard error.
-class LogFile {
- public:
-  Status open(const LogOptions& options) {
-    if (options.file.empty()) return {};
-    owned_.reset(std::fopen(options.file.c_str(), "w"));
-    if (!owned_)
-      return tl::unexpected(fmt::format("-D {}: {}", options.file, std::strerror(errno)));
-    return {};
-  }
-  std::FILE* get() const { return owned_ ? owned_.get() : stderr; }
-
- private:
-  std::unique_ptr<std::FILE, CloseFile> owned_;
-};
 
 Status load_guest(const RunOptions& options, MachineConfig& config) {
   if (!options.kernel.empty()) {
@@ -124,10 +104,10 @@ BtOptions translator_options(const RunOptions& options, std::FILE* log) {
 void explain_choice(const RunOptions& options, const HostReport& host) {
   if (!options.verbose && !options.log.any()) return;
   if (!options.accelerator_is_auto) return;
-  fmt::print(stderr, "ringshift: accelerator bt ({})\n",
-             host.kvm_is_hardware() ? "KVM is not built yet"
-             : host.kvm.empty()     ? "/dev/kvm has no VT-x or SVM behind it here"
-                                    : "/dev/kvm: " + host.kvm);
+  print_message("ringshift: accelerator bt ({})", host.kvm_is_hardware() ? "KVM is not built yet"
+                                                  : host.kvm.empty()
+                                                      ? "/dev/kvm has no VT-x or SVM behind it here"
+                                                      : "/dev/kvm: " + host.kvm);
 }
 
 std::unique_ptr<RawTerminal> prepare_terminal(const RunOptions& options) {
@@ -154,10 +134,10 @@ tl::expected<int, std::string> run_guest(const RunOptions& options) {
                        .no_shutdown = options.no_shutdown,
                        .start_paused = options.start_paused};
   auto model = guest::CpuModel::create(options.cpu);
-  if (!model) return tl::unexpected(fmt::format("-cpu {}: {}", options.cpu, model.error()));
+  if (!model) return tl::unexpected(model.error());
   config.model = std::move(*model);
   LogFile log;
-  if (auto opened = log.open(options.log); !opened) return tl::unexpected(opened.error());
+  if (auto opened = log.open(options.log.file); !opened) return tl::unexpected(opened.error());
   if (auto loaded = load_guest(options, config); !loaded) return tl::unexpected(loaded.error());
   if (auto loaded = load_fw_cfg(options, config); !loaded) return tl::unexpected(loaded.error());
 
@@ -170,7 +150,7 @@ tl::expected<int, std::string> run_guest(const RunOptions& options) {
   SignalSource signals({
       .terminate =
           [&](int signal) {
-            fmt::print(stderr, "ringshift: terminating on signal {}\n", signal);
+            print_message("ringshift: terminating on signal {}", signal);
             machine->stop(128 + signal);
           },
       .before_stop =

@@ -13,6 +13,7 @@ namespace ringshift::runtime {
 namespace {
 
 constexpr std::uint64_t kMiB = 1u << 20;
+constexpr std::uint64_t kMostCache = std::uint64_t{1} << 30;
 constexpr std::uint64_t kMostRam = std::uint64_t{1} << 39;
 
 auto failed(std::string why) { return tl::unexpected(std::move(why)); }
@@ -30,6 +31,7 @@ OptionStatus set_memory(RunDraft& draft, const std::string& value) {
 }
 
 OptionStatus set_smp(RunDraft&, const std::string& value) {
+  if (value.empty()) return failed("the number of processors is missing");
   KeyValues words(value, true);
   const auto is_one = [](const std::optional<std::string>& text) {
     return !text || parse_number(*text) == 1;
@@ -53,8 +55,9 @@ OptionStatus set_accelerator(RunDraft& draft, const std::string& value) {
   auto& translator = draft.options.translator;
   if (const auto cache = words.take("cache")) {
     translator.cache_bytes = parse_size(*cache, kMiB);
-    if (!translator.cache_bytes || *translator.cache_bytes < kMiB)
-      return failed("cache= needs a size of at least 1M");
+    // Branches reach 2 GiB.
+    if (translator.cache_bytes.value_or(0) < kMiB || *translator.cache_bytes > kMostCache)
+      return failed("cache= needs a size from 1M to 1G");
   }
   if (const auto chain = words.take("chain")) {
     if (*chain != "on" && *chain != "off") return failed("chain= is on or off");

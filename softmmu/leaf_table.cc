@@ -7,6 +7,8 @@ std::optional<LeafTable> LeafTable::find(guest::PhysicalMemory& memory,
                                          const guest::CpuState& state,
                                          const PagingFeatures& features,
                                          guest::LinearAddress linear, Access privilege) {
+  // Neighbours are no longer neighbours where addresses wrap.
+  if (state.address_mask != guest::kA20Open) return std::nullopt;
   LeafTable result(Walker(memory, state, features, linear, privilege, false));
   Walker& walker = result.walker_;
   result.linear_ = walker.linear_;

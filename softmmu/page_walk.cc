@@ -143,7 +143,7 @@ guest::Status Walker::descend() {
   for (shift_ = mode_.top_shift;; shift_ -= mode_.index_bits) {
     const std::uint64_t index = (linear_ >> shift_) & bits(0, mode_.index_bits - 1);
     Step& step = path_[steps_++];
-    step.where = {table + index * mode_.entry_bytes};
+    step.where = {(table + index * mode_.entry_bytes) & state_.address_mask};
     step.value = load_entry(step.where);
     if (!(step.value & entry::kPresent)) return fault(0);
     if (step.value & reserved_in(step.value, shift_))
@@ -156,7 +156,8 @@ guest::Status Walker::descend() {
 }
 
 Checked<Translation> Walker::run() {
-  if (!state_.paging()) return Translation{{linear_}, guest::kPageBytes, true, false};
+  if (!state_.paging())
+    return Translation{{linear_ & state_.address_mask}, guest::kPageBytes, true, false};
   for (;;) {
     if (auto status = descend(); !status) return tl::unexpected(status.error());
     if (!permitted(access_.kind)) return fault(error::kPresent);
@@ -166,6 +167,7 @@ Checked<Translation> Walker::run() {
     Translation result;
     result.page_bytes = std::uint64_t{1} << shift_;
     result.address = page_frame(leaf, shift_) + (linear_ & (result.page_bytes - 1));
+    result.address.value &= state_.address_mask;
     result.writable = (leaf & entry::kDirty) && permitted(AccessKind::kWrite);
     result.global = (leaf & entry::kGlobal) && (state_.cr4 & cr4::kPge);
     return result;

@@ -1,6 +1,7 @@
 // translator/block_emitter.cc - block frame: head check, call-outs, cold parts, data.
 #include "translator/block_emitter.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -86,6 +87,8 @@ void BlockEmitter::mark_insn_start() {
   p.interrupt_shadow = in_shadow_;
   p.guest_length = static_cast<std::uint8_t>(insn_->length());
   p.masked = masked_operand_;
+  p.alignment = alignment_;
+  p.waits_for_x87 = waits_for_x87_;
   block_.fault_points.push_back(p);
 }
 
@@ -93,6 +96,8 @@ void BlockEmitter::begin_insn(const Insn& insn) {
   insn_ = &insn;
   in_shadow_ = std::exchange(shadow_next_, false);
   masked_operand_ = masked_operand_of(insn).pack();
+  alignment_ = static_cast<std::uint8_t>(std::max(insn.required_alignment(), 1u));
+  waits_for_x87_ = insn.waits_for_x87();
   mark_insn_start();
   ++block_.instructions;
   block_.guest_bytes = static_cast<std::uint16_t>(block_.guest_bytes + insn.length());

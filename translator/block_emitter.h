@@ -260,6 +260,8 @@ class BlockEmitter {
   ModeKey mode_;
   const Insn* insn_ = nullptr;
   std::uint16_t masked_operand_ = 0;  // of insn_, packed
+  std::uint8_t alignment_ = 1;        // of insn_
+  bool waits_for_x87_ = false;        // insn_ does
   std::vector<ColdExit> cold_exits_;
   std::vector<ColdJump> cold_jumps_;
   std::vector<Record> records_;

@@ -12,14 +12,13 @@ namespace {
 constexpr std::uint8_t kRsi = 6, kRdi = 7;
 
 // SDM Vol. 3 "Alignment Check Exception (#AC)". HW: vectors longer than 16 bytes need not be
-// aligned to more; elements under a mask are accesses of their own, and so are those of a compress
-// without one; VMASKMOV makes no check.
+// aligned to more; elements under a mask, and those that are compressed, are accesses of their own;
+// VMASKMOV makes no check.
 unsigned checked_alignment(const Insn& insn, unsigned bytes) {
   const MaskedOperand m = masked_operand_of(insn);
   if (m.by == MaskedOperand::By::kSignBits) return 1;
   if (m.masked() && !m.probes_all) return 1u << m.granule_shift;
-  if (insn.raw.meta.category == ZYDIS_CATEGORY_COMPRESS && insn.writes_memory)
-    return insn.operands[2].element_size / 8u;
+  if (insn.raw.meta.category == ZYDIS_CATEGORY_COMPRESS) return insn.memory->element_size / 8u;
   return bytes == 10 ? 8 : std::min(bytes, 16u);
 }
 

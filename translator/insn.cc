@@ -143,6 +143,53 @@ MemoryOperand Insn::memory_operand() const {
   return m;
 }
 
+// SDM Vol. 2 "Instruction Exception Specification": the legacy forms of types 2 and 4 have to be
+// aligned where the operand has 16 bytes; those of the others that move unaligned data do not.
+// HW: AMD's SHA instructions take any address.
+unsigned Insn::required_alignment() const {
+  if (raw.meta.isa_set == ZYDIS_ISA_SET_SHA) return 1;
+  switch (raw.mnemonic) {
+    case ZYDIS_MNEMONIC_CMPXCHG16B:
+    case ZYDIS_MNEMONIC_CVTPD2PI:
+    case ZYDIS_MNEMONIC_CVTTPD2PI:
+      return memory_bytes;
+    case ZYDIS_MNEMONIC_LDDQU:
+    case ZYDIS_MNEMONIC_MOVDQU:
+    case ZYDIS_MNEMONIC_MOVUPD:
+    case ZYDIS_MNEMONIC_MOVUPS:
+    case ZYDIS_MNEMONIC_PCMPESTRI:
+    case ZYDIS_MNEMONIC_PCMPESTRM:
+    case ZYDIS_MNEMONIC_PCMPISTRI:
+    case ZYDIS_MNEMONIC_PCMPISTRM:
+      return 1;
+    default:
+      break;
+  }
+  switch (raw.meta.exception_class) {
+    case ZYDIS_EXCEPTION_CLASS_SSE1:
+    case ZYDIS_EXCEPTION_CLASS_AVX1:
+    case ZYDIS_EXCEPTION_CLASS_E1:
+    case ZYDIS_EXCEPTION_CLASS_E1NF:
+      return memory_bytes;
+    case ZYDIS_EXCEPTION_CLASS_SSE2:
+    case ZYDIS_EXCEPTION_CLASS_SSE4:
+      return memory_bytes == 16 ? 16 : 1;
+    default:
+      return 1;
+  }
+}
+
+// SDM Vol. 1 "MMX Instructions and x87 FPU Exceptions", "Waiting vs. Non-waiting Instructions".
+bool Insn::waits_for_x87() const {
+  if (raw.mnemonic == ZYDIS_MNEMONIC_FNSTCW || raw.mnemonic == ZYDIS_MNEMONIC_FNSTSW) return false;
+  if (raw.meta.category == ZYDIS_CATEGORY_X87_ALU) return true;
+  const auto is_mmx = [](const ZydisDecodedOperand& op) {
+    return op.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           ZydisRegisterGetClass(op.reg.value) == ZYDIS_REGCLASS_MMX;
+  };
+  return std::any_of(operands.begin(), operands.begin() + raw.operand_count, is_mmx);
+}
+
 std::uint32_t Insn::flags_read() const {
   if (!raw.cpu_flags) return 0;
   return raw.cpu_flags->tested & static_cast<std::uint32_t>(guest::flags::kArithmetic);

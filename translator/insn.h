@@ -43,6 +43,9 @@ struct Insn {
   unsigned operand_bytes() const { return raw.operand_width / 8; }
   unsigned address_bytes() const { return raw.address_width / 8; }
   MemoryOperand memory_operand() const;
+  // What the memory operand's address has to be a multiple of, lest #GP(0) be raised.
+  unsigned required_alignment() const;
+  bool waits_for_x87() const;  // raises #MF before anything else when an x87 exception is pending
   bool writes_gpr(std::uint8_t number) const;  // any part of it
   // Arithmetic flags (guest::flags::kArithmetic bits) read, and certainly overwritten.
   std::uint32_t flags_read() const;

@@ -24,6 +24,13 @@ void BtVcpu::port_write(std::uint16_t port, unsigned size, std::uint32_t value) 
   spill_simd();
   note_port(port, size);
   board_.port_write(port, size, value);
+  if (board_.a20_open() != (state().address_mask == guest::kA20Open)) follow_a20();
+}
+
+void BtVcpu::follow_a20() {
+  state().address_mask = board_.a20_open() ? guest::kA20Open : guest::kA20Masked;
+  mmu_.flush_all(false);
+  code_changed_ = true;  // what follows may come from elsewhere
 }
 bool BtVcpu::interrupt_pending() {
   spill_simd();

@@ -78,7 +78,7 @@ BtVcpu::~BtVcpu() = default;
 void BtVcpu::state_changed() {
   frame().simd_loaded = 0;
   translator::mode_changed(core_);
-  mmu_.flush_all(false);
+  follow_a20();
   frame().interrupt_maybe = 1;
 }
 
@@ -102,8 +102,8 @@ ExitReason BtVcpu::run() {
         continue;
       }
       const auto vector = static_cast<guest::Vector>(frame().pending_vector);
-      if (vector == guest::Vector::kX87Error && !(state().cr0 & guest::cr0::kNe)) {
-        raise_ferr();  // and the instruction waits, by running again, for the interrupt
+      if (vector == guest::Vector::kX87Error) {
+        raise_x87_error();
       } else if (vector == guest::Vector::kGeneralProtection) {
         raise(guest::general_protection());
       } else {

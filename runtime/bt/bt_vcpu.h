@@ -81,6 +81,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void log_miss(guest::LinearAddress linear, unsigned bytes, bool write);
   void raise(const guest::GuestFault& fault);
   void raise_debug(std::uint64_t dr6_bits);
+  void raise_x87_error();
   bool meet_breakpoints(guest::LinearAddress linear);
   void go_on() { frame().next_code = next(); }
   void sync_view();
@@ -97,6 +98,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void access_fault(const codecache::Block& block, const codecache::FaultPoint& point,
                     const guest::GuestFault& fault);
   guest::Status fetch(guest::LinearAddress a, std::span<std::uint8_t> to, bool write, bool reads);
+  bool is_misaligned(guest::LinearAddress a, const codecache::FaultPoint& point, unsigned bytes);
   const std::uint8_t* store_stub(const codecache::Block& block, const codecache::FaultPoint& point,
                                  const std::uint8_t* site);
   bool commit_store();
@@ -167,6 +169,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void all_removed() override;
   void page_watched(guest::PhysicalAddress page) override;
 
+  void follow_a20();
   void note_port(std::uint16_t port, unsigned size);  // I/O breakpoints
   // In a signal's handler the guest's registers are in the signal's frame, and come back from
   // there.

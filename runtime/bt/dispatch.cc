@@ -69,6 +69,15 @@ void BtVcpu::raise_debug(std::uint64_t dr6_bits) {
   raise(debug);
 }
 
+// SDM Vol. 1 "MS-DOS Compatibility Sub-mode": the instruction waits, by running again, for the
+// interrupt.
+void BtVcpu::raise_x87_error() {
+  if (state().cr0 & guest::cr0::kNe)
+    raise(fault(guest::Vector::kX87Error));
+  else
+    raise_ferr();
+}
+
 // Watchpoints as the debug registers name them now. True when a breakpoint meets the instruction.
 bool BtVcpu::meet_breakpoints(LinearAddress linear) {
   auto& s = state();

@@ -1,6 +1,7 @@
 // runtime/bt/hooks.cc - what translated code calls: slow memory accesses, special instructions,
 // exits.
 #include "runtime/bt/bt_vcpu.h"
+#include "translator/callouts/extended_state.h"
 #include "translator/callouts/stack_segment.h"
 #include "translator/instruction_table.h"
 
@@ -48,10 +49,16 @@ guest::Status check_traits(const guest::CpuState& s, const Operation& op, Trait 
 
 // --- memory --------------------------------------------------------------------------------------
 
+// SDM Vol. 3 "Priority Among Simultaneous Exceptions and Interrupts": an x87 exception of an
+// earlier instruction comes first.
 void BtVcpu::access_fault(const Block& block, const FaultPoint& point, const GuestFault& fault) {
   set_rip(frame().rip_base + block.start_offset() + point.guest_offset);
   state().rflags = translator::materialize_flags(frame());
-  raise(fault);
+  if (point.waits_for_x87) spill_simd();
+  if (point.waits_for_x87 && !translator::check_pending_x87(core_))
+    raise_x87_error();
+  else
+    raise(fault);
   go_on();
 }
 
@@ -84,6 +91,16 @@ guest::Status BtVcpu::fetch(LinearAddress a, std::span<std::uint8_t> to, bool wr
   return mmu_.read(a, to, mmu_.data_access(AccessKind::kRead));
 }
 
+// The operand has to be aligned and is not. With MXCSR.MM set only moves need to be (AMD APM Vol. 1
+// "Misaligned Exception Mask"): that is left to the processor, which finds it after the access.
+bool BtVcpu::is_misaligned(LinearAddress a, const FaultPoint& point, unsigned bytes) {
+  constexpr std::uint32_t kMisalignedMask = 1u << 17;
+  if (a.value % point.alignment == 0) return false;
+  spill_simd();
+  if (translator::ExtendedState(core_).mxcsr() & kMisalignedMask) return false;
+  return !point.masked || masked_bytes(point, bytes).checked != 0;
+}
+
 std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
                                   const std::uint8_t** slot) {
   const auto bytes = static_cast<unsigned>(kind & 0xff);
@@ -114,7 +131,9 @@ std::uint8_t* BtVcpu::slow_access(std::uint64_t linear, std::uint64_t kind,
   std::uint8_t* at = frame().bounce + linear % 64;
   frame().store_mask = ~std::uint64_t{0};
   guest::Status status;
-  if (point.masked)
+  if (is_misaligned(a, point, bytes))
+    status = tl::unexpected(guest::general_protection());
+  else if (point.masked)
     status = fetch_masked(a, {at, bytes}, write, point);
   else if (!canonical)
     status =
@@ -186,8 +205,15 @@ std::uint64_t BtVcpu::segment_check(std::uint64_t offset, std::uint64_t packed,
   }
   const std::uint64_t alignment = packed >> 17;
   if ((linear & (alignment - 1)) && translator::alignment_checked(s, s.cpl) &&
-      accesses_anything(*site.point, bytes))
-    return fail(fault(guest::Vector::kAlignmentCheck, 0));
+      accesses_anything(*site.point, bytes)) {
+    // HW: an operand that has to be aligned anyway raises #GP also where #AC is on.
+    if (is_misaligned(LinearAddress{linear}, *site.point, bytes))
+      return fail(guest::general_protection());
+    // What is not canonical is so first; the look-up says it.
+    if (guest::is_canonical(linear) && guest::is_canonical(linear + bytes - 1))
+      return fail(fault(guest::Vector::kAlignmentCheck, 0));
+    translator::load_simd(frame(), simd_mask_);
+  }
   return linear;
 }
 

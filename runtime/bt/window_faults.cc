@@ -96,7 +96,7 @@ void BtVcpu::note_tick() {
 
 translator::ModeKey BtVcpu::mode_now(bool single) {
   const auto mode = translator::ModeKey::of(state(), single);
-  if (!windows_) return mode;
+  if (!windows_ || state().address_mask != guest::kA20Open) return mode;
   const softmmu::View& view = mmu_.current();
   const bool windows =
       options_.memory == BtOptions::Memory::kWindows ? view.has_windows() : view.windowed;

@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "runtime/message.h"
+
 namespace ringshift::runtime {
 namespace {
 
@@ -54,7 +56,7 @@ tl::expected<std::unique_ptr<ByteChannel>, std::string> open_pty(const std::stri
     ::cfmakeraw(&settings);
     ::tcsetattr(master, TCSANOW, &settings);
   }
-  fmt::print(stderr, "char device redirected to {} (label {})\n", name.data(), label);
+  print_message("char device redirected to {} (label {})", name.data(), label);
   return channel;
 }
 

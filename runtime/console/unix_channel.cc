@@ -12,6 +12,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "runtime/message.h"
+
 namespace ringshift::runtime {
 namespace {
 
@@ -92,7 +94,7 @@ tl::expected<std::unique_ptr<ByteChannel>, std::string> open_unix(const std::str
   }
   auto channel = std::make_unique<UnixChannel>(fd, path);
   if (wait) {
-    fmt::print(stderr, "ringshift: waiting for a connection on {} ({})\n", path, label);
+    print_message("ringshift: waiting for a connection on {} ({})", path, label);
     const int client = ::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) return failed();
     channel->connect(client);

@@ -39,6 +39,28 @@ std::span<const char* const> fixed_cases() {
       "90909090909090909090,90909090909090909090,9090,909090909090909090",
       // A compress without a mask checks the alignment of its elements.
       "pae:747909bff52b:90909090909090,62f2fd2863a8a60b0020,9090909090",
+      // Two exceptions of one instruction: not aligned comes before absent.
+      "64:1:0f28042501500020",
+      "64:1:0f29042501300020",
+      "64:1:c5fde7042508500020",
+      "64:1:62f1fd486f042520500020",
+      "64:1:480fc70c2508500020",
+      "64:1:f0480fc70c25f83f0020",
+      "32:1:0f58050f500020",
+      "64:1:660f2d0425c3ffff1f",
+      // Alignment checks are on in these: not aligned, and not moved alone; not canonical; a bit
+      // string; a move, whose source comes first.
+      "64:e303d44de8d8:660f5b05780d0010,9090909090909090909090,90909090,9090909090,"
+      "9090909090909090909090,909090",
+      "64:b2fc0e2ab12e:9090909090,6251fd1cebb00dc0debc",
+      "64:21a3b71f6cff:909090909090,480fbba7e3f8ffff",
+      "64:80f58016923b:f3a5",
+      "pae:2b3b5967f2d9:90909090909090909090,9090909090,66a5",
+      "64:eba13635c681:909090909090909090,62727d48638c1d1f1700e0",
+      // A pending x87 exception comes before both (FNINIT, FLDCW to unmask all, FLDZ, FLDZ,
+      // FDIVP, FLD m64).
+      "64:1:dbe3,6a00,d92c24,d9ee,d9ee,def9,dd042500500020",
+      "pae:71c57de1aea5:66db4f16",
   };
   return kCases;
 }

@@ -33,9 +33,35 @@ bool is_gpr(const Difference& d) {
 bool is_flags(const Difference& d) { return d.what == "rflags"; }
 bool is_memory(const Difference& d) { return d.what.starts_with("data"); }
 bool is_stack(const Difference& d) { return d.what.starts_with("stack") || is_memory(d); }
-bool is_page_fault_first(const Difference& d) {
-  return d.what == "error code" || d.what == "cr2" || is_flags(d) ||
-         (d.what == "vector" && d.native != "3");
+// Both raise a fault of an access.
+bool is_other_access_fault(const Difference& d) {
+  const auto of_access = [](const std::string& vector) {
+    return vector == "c" || vector == "d" || vector == "e" || vector == "11";
+  };
+  return d.what == "cr2" || is_flags(d) || d.what == "error code" ||
+         (d.what == "vector" && of_access(d.native) && of_access(d.translated));
+}
+// The processor raises a fault of the segment, Ringshift that of a page at its end or start.
+bool wraps_at_end(const Differences& all) {
+  constexpr std::uint64_t kLongestOperand = 64;
+  bool of_segment = false, at_end = false;
+  for (const Difference& d : all) {
+    of_segment |= d.what == "vector" && (d.native == "c" || d.native == "d");
+    if (d.what != "cr2") continue;
+    const std::uint64_t address = std::stoull(d.translated, nullptr, 16);
+    at_end = address == 0 || address > 0xffffffff - kLongestOperand;
+  }
+  return of_segment && at_end;
+}
+bool offset_not_canonical(const Differences& all) {
+  return std::any_of(all.begin(), all.end(), [](const Difference& d) {
+    return d.what == "vector" && d.native == "d" && d.translated == "e";
+  });
+}
+bool stack_first(const Differences& all) {
+  return std::any_of(all.begin(), all.end(), [](const Difference& d) {
+    return d.what == "vector" && d.native == "c" && d.translated == "d";
+  });
 }
 bool missing_fault(const Differences& all) {
   return std::any_of(all.begin(), all.end(), [](const Difference& d) {
@@ -70,12 +96,21 @@ bool is_segmented(const Insn& i) {
   return !is_64bit(i) &&
          (i.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS));
 }
+bool is_based(const Insn& i) {
+  return is_64bit(i) &&
+         (i.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS));
+}
+bool is_fx_image(const Insn& i) {
+  return i.mnemonic == ZYDIS_MNEMONIC_FXSAVE || i.mnemonic == ZYDIS_MNEMONIC_FXSAVE64 ||
+         i.mnemonic == ZYDIS_MNEMONIC_FXRSTOR || i.mnemonic == ZYDIS_MNEMONIC_FXRSTOR64;
+}
 bool is_x87_image(const Insn& i) {
   return i.mnemonic == ZYDIS_MNEMONIC_FRSTOR || i.mnemonic == ZYDIS_MNEMONIC_FLDENV;
 }
 bool is_repeated(const Insn& i) {
   return i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
 }
+bool is_32bit(const Insn& i) { return !is_64bit(i); }
 bool is_narrow_branch(const Insn& i) {
   return is_64bit(i) && i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
          (i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE);
@@ -86,7 +121,6 @@ bool is_near_call(const Insn& i) {
 bool is_pop_all(const Insn& i) {
   return i.mnemonic == ZYDIS_MNEMONIC_POPA || i.mnemonic == ZYDIS_MNEMONIC_POPAD;
 }
-bool is_any(const Insn&) { return true; }
 bool is_prefixed_loop(const Insn& i) {
   return (i.mnemonic == ZYDIS_MNEMONIC_LOOPE || i.mnemonic == ZYDIS_MNEMONIC_LOOPNE) &&
          i.raw.prefix_count != 0;
@@ -111,13 +145,18 @@ constexpr Known kList[] = {
     {is_string_compare, each<is_flags>,
      "a repeated comparison that faults: AMD leaves the flags of the last element, the manual says "
      "those before the instruction"},
+    {is_string_compare, each<is_other_access_fault>,
+     "a comparison of two strings that both fault: AMD looks at the one of rDI first"},
+    {is_fx_image, each<is_other_access_fault>,
+     "an FXSAVE image that faults: AMD looks at its alignment before its segment, then at its last "
+     "byte"},
     {is_narrow_branch, anything,
      "near branches with 66H in 64-bit code: AMD truncates RIP to 16 bits, Intel ignores 66H"},
+    {is_near_call, stack_first,
+     "a CALL whose target and stack are both not canonical: AMD looks at the stack first, the "
+     "manual at the target"},
     {is_near_call, each<is_stack>,
      "a CALL of a non-canonical address: its return address stays below the stack pointer"},
-    {is_any, each<is_page_fault_first>,
-     "of two exceptions of one instruction (misaligned or pending x87, and absent page) the other "
-     "is raised"},
     {is_pop_all, each<is_gpr>, "a POPA that faults midway: AMD has loaded a part of the registers"},
     {is_repeated, each<is_flags>,
      "a single step between two repetitions: Intel pushes RF set, AMD does not"},
@@ -126,7 +165,13 @@ constexpr Known kList[] = {
      "own choice"},
     {is_extended_gpr, each<is_vector_register>,
      "EVEX.X beside a general register: ignored by the manual, AMD reads a stale value"},
-    {is_segmented, limit_at_end, "FS and GS of 4 GiB: an operand that wraps past the last offset"},
+    {is_segmented, limit_at_end,
+     "FS and GS of 4 GiB: whether an operand that wraps past the last offset faults is the "
+     "processor's own choice (SDM Vol. 3 \"Limit Checking\")"},
+    {is_based, offset_not_canonical,
+     "FS and GS in 64-bit code: AMD wants the offset canonical as well, the manual only the sum"},
+    {is_32bit, wraps_at_end,
+     "segments of 4 GiB: the same of any other operand, where its pages are absent"},
     {is_x87_image, each<is_mmx_state>,
      "an x87 image that faults midway: AMD has loaded a part of it"},
     {is_prefixed_loop, anything, "AMD takes F2H and F3H before LOOPcc for a condition"},

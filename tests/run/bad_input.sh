@@ -52,4 +52,44 @@ refuses '-cpu' -cpu nonsense
 refuses '-serial' -serial file:/nonexistent/x
 refuses '-D' -D /nonexistent/x -d int
 refuses 'needs -kernel' -append x
+refuses 'memory size' -m -1
+refuses 'memory size' -m 99999999999G
+refuses 'missing' -smp ''
+refuses 'one processor' -smp 0
+refuses 'unknown feature' -cpu max,+nonsense
+refuses 'block=' -accel bt,block=0
+refuses 'cache=' -accel bt,cache=1K
+refuses 'cache=' -accel bt,cache=1000G
+refuses 'guest memory' -device "loader,file=$folder/random,addr=0x7ffff00"
+refuses 'guest memory' -device "loader,file=$folder/random,addr=0xfffffffffffff000"
+refuses 'has a device already' -device isa-debug-exit,iobase=0x3f8
+refuses 'too long, or' -fw_cfg "name=$(printf 'x%.0s' {1..56}),string=a"
+refuses 'too long, or' -fw_cfg name=etc/e820,string=a
+
+# ends STATUS SHELL-COMMAND: a whole command, with redirections.
+ends() {
+  timeout -s KILL 20 bash -c "\"\$0\" $2" "$ringshift" >"$folder/output" 2>&1 </dev/null
+  local status=$?
+  if [ "$status" != "$1" ]; then
+    printf '%s: status %s, said: %s\n' "$2" "$status" "$(head -n 3 "$folder/output")"
+    problems=$((problems + 1))
+  fi
+}
+
+# Where nobody hears it, what the guest, the log or the program itself says is lost; no more.
+ends 0 'run >&-'
+ends 0 'run <&- >&- 2>&-'
+ends 0 'run >/dev/full'
+ends 0 'run -serial file:/dev/full'
+ends 0 'run -v -d int,stats 2>/dev/full'
+ends 0 'run -d in_asm,mmu -D /dev/full'
+ends 1 'run -frobnicate 2>/dev/full'
+ends 1 '--help >/dev/full'
+ends 1 'probe >/dev/full'
+# No file of the program's own takes the place of a closed standard output.
+ends 0 "run -d int -D '$folder/log' >&-"
+if grep -q 'built-in guest' "$folder/log"; then
+  echo 'the guest printed into the log'
+  problems=$((problems + 1))
+fi
 [ "$problems" = 0 ]

@@ -34,4 +34,14 @@ logs int '^exception 6 '
 logs guest_errors 'read of port 0xf3'
 logs stats '^blocks translated'
 logs in_asm,stats '^blocks translated'
+
+# A full disk is said once and ends nothing.
+timeout 20 "$ringshift" run -d in_asm,mmu -D /dev/full >"$folder/output" 2>"$folder/errors" </dev/null
+status=$?
+if [ "$status" != 0 ] || [ "$(grep -c 'No space left' "$folder/errors")" != 1 ] ||
+  ! grep -q 'built-in guest' "$folder/output"; then
+  printf -- '-D /dev/full: status %s, said: ' "$status"
+  cat "$folder/errors"
+  problems=$((problems + 1))
+fi
 [ "$problems" = 0 ]

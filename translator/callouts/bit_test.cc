@@ -47,6 +47,7 @@ Result bit_test(Core& core, const Operation& op) {
   const Action action = action_of(op);
   if (action != Action::kTest) {
     RS_ASSIGN(linear, linear_address(core, op.memory.segment, offset, bytes, true));
+    RS_CHECK(check_alignment(core, linear, bytes));
     RS_CHECK(core.mmu.probe(linear, bytes, core.mmu.data_access(softmmu::AccessKind::kWrite)));
   }
   RS_ASSIGN(value, read_data(core, op.memory.segment, offset, bytes));

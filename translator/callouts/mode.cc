@@ -30,7 +30,8 @@ bool uses_pdptes(const Core& core, const PagingControls& controls) {
 
 // SDM Vol. 3 "PDPTE Registers".
 guest::Status load_pdpte_registers(Core& core, const PagingControls& controls) {
-  RS_ASSIGN(pdptes, softmmu::load_pdptes(core.memory, core.model, controls.cr3));
+  RS_ASSIGN(pdptes,
+            softmmu::load_pdptes(core.memory, core.model, controls.cr3 & core.state.address_mask));
   core.state.pdpte = pdptes;
   return {};
 }

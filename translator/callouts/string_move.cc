@@ -60,6 +60,14 @@ void store_elements(std::uint8_t* to, std::uint64_t value, std::uint64_t n, unsi
   }
 }
 
+// The source comes first, also where it is not plain memory; a device is not read for that.
+guest::Status probe_source(Core& core, const Operation& op, const StringRun& run) {
+  RS_ASSIGN(linear,
+            linear_address(core, op.memory.segment, run.offset(Gpr::kRsi), run.element(), false));
+  RS_CHECK(check_alignment(core, linear, run.element()));
+  return core.mmu.probe(linear, run.element(), core.mmu.data_access(softmmu::AccessKind::kRead));
+}
+
 guest::Status move_slowly(Core& core, const Operation& op, StringRun& run, std::uint64_t n) {
   for (; n != 0; --n) {
     RS_ASSIGN(value, read_data(core, op.memory.segment, run.offset(Gpr::kRsi), run.element()));
@@ -118,6 +126,7 @@ Result move_string(Core& core, const Operation& op) {
   while (run.working()) {
     std::uint64_t n = run.left();
     RS_ASSIGN(from, run.resolve(op.memory.segment, Gpr::kRsi, n, false));
+    if (!from) RS_CHECK(probe_source(core, op, run));
     RS_ASSIGN(to, run.resolve(Seg::kEs, Gpr::kRdi, n, true));
     if (!from || !to) {
       RS_CHECK(move_slowly(core, op, run, run.slow_batch(n)));

@@ -85,7 +85,7 @@ Status load_page_directory(Core& core, std::uint64_t cr3) {
   CpuState& s = core.state;
   if (!s.paging()) return {};
   if (s.cr4 & guest::cr4::kPae) {
-    RS_ASSIGN(pdpte, softmmu::load_pdptes(core.memory, core.model, cr3));
+    RS_ASSIGN(pdpte, softmmu::load_pdptes(core.memory, core.model, cr3 & core.state.address_mask));
     s.pdpte = pdpte;
   }
   s.cr3 = cr3;

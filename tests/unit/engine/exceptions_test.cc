@@ -90,6 +90,15 @@ const FaultCase kFaults[] = {
     {"movaps misaligned", [](Assembler& a) { a.movaps(xmm0, ptr(rbx)); }, 13},
     {"movaps misaligned store", [](Assembler& a) { a.movaps(ptr(rbx), xmm0); }, 13},
     {"paddb misaligned", [](Assembler& a) { a.paddb(xmm0, ptr(rbx)); }, 13},
+    {"movaps misaligned and absent", [](Assembler& a) { a.movaps(xmm0, ptr(rbp, 1)); }, 13},
+    {"movaps misaligned and read-only", [](Assembler& a) { a.movaps(ptr(rsi, 1), xmm0); }, 13},
+    {"movntdq misaligned and absent", [](Assembler& a) { a.movntdq(ptr(rbp, 8), xmm0); }, 13},
+    {"addps misaligned, into an absent page", [](Assembler& a) { a.addps(xmm0, ptr(rbp, -8)); },
+     13},
+    {"cmpxchg16b misaligned and absent", [](Assembler& a) { a.cmpxchg16b(ptr(rbp, 8)); }, 13},
+    {"movaps aligned and absent", [](Assembler& a) { a.movaps(xmm0, ptr(rbp)); }, 14, kUserRead},
+    {"movups misaligned and absent", [](Assembler& a) { a.movups(xmm0, ptr(rbp, 1)); }, 14,
+     kUserRead},
     {"not canonical",
      [](Assembler& a) {
        a.mov(r8, 1ull << 62);
@@ -207,6 +216,59 @@ TEST_P(PreciseException, X87ErrorIsReportedByTheNextWaitingInstruction) {
       3);
   EXPECT_TRUE(faulted(machine.run(), 16, at));
   EXPECT_EQ(gpr(Gpr::kRbx), 5u);
+}
+
+// And by one with an operand before that is looked at; not by FNSTCW, which does not wait.
+TEST_P(PreciseException, X87ErrorComesBeforeThePageFault) {
+  struct Case {
+    const char* name;
+    void (*code)(Assembler&);
+    unsigned vector;
+  };
+  const Case cases[] = {
+      {"fld", [](Assembler& a) { a.fld(qword_ptr(rbp)); }, 16},
+      {"fstp", [](Assembler& a) { a.fstp(qword_ptr(rbp)); }, 16},
+      {"fldcw", [](Assembler& a) { a.fldcw(ptr(rbp)); }, 16},
+      {"paddb mm", [](Assembler& a) { a.paddb(mm0, ptr(rbp)); }, 16},
+      {"fnstcw", [](Assembler& a) { a.fnstcw(ptr(rbp)); }, 14},
+      {"paddb xmm", [](Assembler& a) { a.paddb(xmm0, ptr(rbp)); }, 14},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    std::uint64_t at = 0;
+    load_long(
+        [&](Assembler& a) {
+          a.mov(rbp, kAbsent);
+          a.fninit();
+          a.push(0x37a);  // division by zero and invalid unmasked
+          a.fldcw(ptr(rsp));
+          a.pop(rax);
+          a.fld1();
+          a.fldz();
+          a.fdivp();
+          at = kCode + a.offset();
+          c.code(a);
+          a.int_(kDone);
+        },
+        3);
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_TRUE(faulted(machine.run(), c.vector, at));
+      machine.enter_long(3);
+    }
+  }
+}
+
+// A device has not been read when the address of an aligned load is not aligned.
+TEST_P(PreciseException, MisalignedLoadReadsNoDevice) {
+  std::uint64_t at = 0;
+  load_long([&](Assembler& a) {
+    a.mov(rbx, kDevice + 8);
+    at = kCode + a.offset();
+    a.movaps(xmm0, ptr(rbx));
+    a.hlt();
+  });
+  EXPECT_TRUE(faulted(machine.run(), 13, at));
+  EXPECT_TRUE(machine.device.accesses.empty());
 }
 
 // A read-modify-write that may not write has neither read a device nor changed anything.

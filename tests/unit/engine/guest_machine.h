@@ -53,11 +53,18 @@ class TestBoard final : public guest::EmptyBoard {
     return static_cast<std::uint8_t>(v);
   }
 
+  static constexpr std::uint8_t kA20Port = 0x92;  // bit 1, as on a PC
+  void port_write(std::uint16_t port, unsigned, std::uint32_t value) override {
+    if (port == kA20Port) a20_open_ = value & 2;
+  }
+  bool a20_open() const override { return a20_open_; }
+
   // From any thread.
   void assert_interrupt(std::uint8_t vector) { vector_ = vector; }
 
  private:
   std::atomic<int> vector_ = -1;
+  bool a20_open_ = true;
 };
 
 // A device that keeps a list of the accesses it saw and answers reads from its own bytes.

@@ -96,6 +96,34 @@ TEST_F(MachineTest, DebugExitGivesTheStatus) {
   EXPECT_EQ(run(std::move(with_exit)), 7);
 }
 
+// What cannot be had as it was asked for is an error, not left out.
+TEST_F(MachineTest, RefusesPortsAndNamesThatAreTaken) {
+  auto port = config();
+  port.debug_exit.push_back({0x60, 1});
+  EXPECT_FALSE(Machine::create(std::move(port), accelerator_));
+  auto name = config();
+  name.fw_cfg = {{"opt/x", {1}}, {"opt/x", {2}}};
+  EXPECT_FALSE(Machine::create(std::move(name), accelerator_));
+}
+
+TEST_F(MachineTest, TheProcessorSeesTheA20GateOfEitherPortAndAResetOpensIt) {
+  step([](guest::Platform& p) {
+    EXPECT_TRUE(p.a20_open());
+    p.port_write(0x92, 1, 0);
+    EXPECT_FALSE(p.a20_open());
+    p.port_write(0x64, 1, 0xdf);
+    EXPECT_TRUE(p.a20_open());
+    p.port_write(0x64, 1, 0xdd);
+    EXPECT_FALSE(p.a20_open());
+    p.port_write(0xcf9, 1, 6);
+  });
+  step([](guest::Platform& p) {
+    EXPECT_TRUE(p.a20_open());
+    power_off(p);
+  });
+  EXPECT_EQ(run(config()), 0);
+}
+
 TEST_F(MachineTest, NoRebootTurnsAResetIntoAnExit) {
   for (const auto& reset :
        {std::pair<std::uint16_t, std::uint32_t>{0xcf9, 6}, {0x64, 0xfe}, {0x92, 3}}) {

@@ -18,6 +18,25 @@ TEST(PageWalk, WithoutPagingLinearIsPhysical) {
   EXPECT_TRUE(result->writable);
 }
 
+// SDM Vol. 3 "Address Wraparound": A20M# masks addresses of tables and of what they lead to.
+TEST(PageWalk, A20MasksTablesAndPages) {
+  PagingGuest g;
+  g.enter_32bit_paging();
+  g.state.cr4 |= guest::cr4::kPse;
+  g.memory->write({0x1000 + 4 * 3}, 4, 0x102000 | kP | kRw);
+  g.memory->write({0x1000 + 4 * 4}, 4, 0x00c00000 | kPs | kP | kRw);
+  g.memory->write({0x102000 + 4 * 5}, 4, 0x103000 | kP | kRw);
+  g.memory->write({0x2000 + 4 * 5}, 4, 0x104000 | kP | kRw);
+  const std::uint64_t small = 3u << 22 | 5u << 12 | 0x67, large = 4u << 22 | 1u << 20 | 0x67;
+  EXPECT_EQ(g.walk(small, kRead)->address.value, 0x103067u);
+  EXPECT_EQ(g.walk(large, kRead)->address.value, 0xd00067u);
+  g.state.address_mask = guest::kA20Masked;
+  EXPECT_EQ(g.walk(small, kWrite)->address.value, 0x004067u);
+  EXPECT_EQ(g.walk(large, kWrite)->address.value, 0xc00067u);
+  g.state.cr0 &= ~guest::cr0::kPg;
+  EXPECT_EQ(g.walk(0x100067, kRead)->address.value, 0x67u);
+}
+
 TEST(PageWalk, Pse36ReachesAbove4GiB) {
   PagingGuest g;
   g.enter_32bit_paging();
