@@ -73,7 +73,7 @@ class BlockEmitter {
   void generic(const Insn& insn);
   void call_out(const Operation& op);
   void system(const Insn& insn, const Operation& op, SystemForm form);  // emit_system.cc
-  void string(const Insn& insn, StringKind kind);  // emit_strings.cc
+  void string(const Insn& insn, StringKind kind);                       // emit_strings.cc
   void lea(const Insn& insn);
   void move_absolute(const Insn& insn);  // MOV with a moffs operand
   void set_direction(bool down);         // CLD, STD

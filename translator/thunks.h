@@ -92,7 +92,7 @@ struct Thunks {
   const std::uint8_t* count_run = nullptr;      // called first in a block; null: no count
   const std::uint8_t* attention = nullptr;      // called from a block's cold part
   StringThunks strings;
-  bool bmi2 = false;                            // blocks may use it too
+  bool bmi2 = false;  // blocks may use it too
 };
 
 // `use_bmi2`: the host has PEXT; without it flags are saved by LAHF, a little slower.
