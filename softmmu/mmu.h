@@ -41,6 +41,8 @@ class Mmu {
   // The view for the current CR3/PCID and privilege; translated code runs with GS base =
   // &current().
   View& current() { return *current_; }
+  // What accesses to descriptor tables and the like go through.
+  View& system_view() { return view(Privilege::kSupervisor); }
   // Picks current() again after CPL, CR3, CR0.PG, CR4 or EFER changed in the state. True when the
   // view is another object than before.
   bool select_view();

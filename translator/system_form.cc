@@ -18,6 +18,11 @@ bool plain_flags_stack(const Insn& insn, ModeKey mode) {
          BlockEmitter::fast_stack(mode, insn);
 }
 
+// AMD's processors have it in every protected mode; what legacy mode does is the call-out's.
+bool has_system_call(ModeKey mode, const guest::CpuModel& model) {
+  return mode.is_64bit() || (!model.vendor_is_intel() && !mode.real_or_v86());
+}
+
 bool reads_plain_control(const Operation& op) {
   return op.reg == 0 || op.reg == 2 || op.reg == 3 || op.reg == 4;
 }
@@ -73,7 +78,10 @@ SystemForm system_form(const Insn& insn, const Operation& op, ModeKey mode,
     case ZYDIS_MNEMONIC_RDTSCP:
       return model.has(feature::kRdtscp) ? SystemForm::kRdtscp : SystemForm::kNone;
     case ZYDIS_MNEMONIC_SYSCALL:
-      return mode.is_64bit() ? SystemForm::kQuickTransfer : SystemForm::kNone;
+      return has_system_call(mode, model) ? SystemForm::kQuickTransfer : SystemForm::kNone;
+    case ZYDIS_MNEMONIC_VERR:
+    case ZYDIS_MNEMONIC_VERW:
+      return mode.is_64bit() ? SystemForm::kQuick : SystemForm::kNone;
     default:
       return mode.cpl() == 0 ? kernel_form(insn, op, mode, model) : SystemForm::kNone;
   }

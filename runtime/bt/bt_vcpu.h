@@ -123,8 +123,10 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool quick(const translator::Operation& op, const std::uint8_t* return_address);
   bool quick_system_call(const translator::Operation& op);
   bool quick_system_return(const translator::Operation& op);
-  bool quick_interrupt_return(const translator::Operation& op);
+  bool quick_interrupt_return();
   bool quick_alignment_check(bool on, const std::uint8_t* return_address);
+  bool quick_verify(const translator::Operation& op, bool wants_write,
+                    const std::uint8_t* return_address);
   std::optional<std::uint64_t> table_entry(std::uint16_t selector);
   void continue_at_privilege(unsigned cpl);
   bool event_may_be_due() const {

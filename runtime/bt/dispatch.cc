@@ -219,8 +219,9 @@ const std::uint8_t* BtVcpu::find_code() {
       view.jump_mode = key;
       view.jumps_are_linear = mode.is_64bit() || cs.base == 0;
     }
+    // The second page of a straddling instruction need not be global.
     view.fill_jump(s.rip, reinterpret_cast<std::uint64_t>(block->host), frame().rip_base,
-                   where->global);
+                   where->global && block->second_page == codecache::Block::kNoPage);
   }
   if (options_.log.exec) log_exec(linear, *block);
   return block->host;

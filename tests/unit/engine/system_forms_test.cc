@@ -399,7 +399,217 @@ TEST_P(SystemForms, AlignmentCheckFlagOpensUserPages) {
   EXPECT_EQ(machine.load<std::uint64_t>(kData), 50u);
 }
 
+// The 32-bit user at kCode, of the same 64-bit kernel.
+class CompatibilityForms : public SystemForms {
+ protected:
+  template <typename User, typename Kernel>
+  void load_compatibility_user_and_kernel(User&& user, Kernel&& kernel) {
+    load_user_and_kernel([](Assembler& a) { a.nop(); }, std::forward<Kernel>(kernel));
+    machine.put(kCode, assemble32(kCode, std::forward<User>(user)));
+    auto& s = machine.state();
+    s.msr.cstar = kEntry;
+    s.msr.lstar = 0;
+    for (const Seg seg : {Seg::kDs, Seg::kEs, Seg::kSs})
+      s.segment(seg) = {select::kData32R3, 0xc0f3, 0xffffffff, 0};
+    s.segment(Seg::kCs) = {select::kCode32R3, 0xc0fb, 0xffffffff, 0};
+    machine.vcpu->state_changed();
+  }
+};
+
+// SYSCALL from 32-bit code, and both ways back to it; the upper halves of RCX and RSP are lost.
+TEST_P(CompatibilityForms, SystemCallAndReturn) {
+  if (machine.model.vendor_is_intel()) GTEST_SKIP() << "SYSCALL is #UD there";
+  for (const bool by_iret : {false, true}) {
+    load_compatibility_user_and_kernel(
+        [](Assembler& a) {
+          Label again = a.newLabel();
+          a.mov(ebp, 200);
+          a.bind(again);
+          a.cmp(ebp, 100);
+          a.mov(ebx, esp);
+          a.syscall();
+          a.setb(al);
+          a.movzx(eax, al);
+          a.add(edi, eax);
+          a.sub(ebx, esp);
+          a.or_(edx, ebx);
+          a.mov(eax, cs);
+          a.or_(esi, eax);
+          a.dec(ebp);
+          a.jnz(again);
+          a.int_(kDone);
+        },
+        [&](Assembler& a) {
+          a.inc(r12);
+          if (!by_iret) return a.sysret(), void();
+          a.mov(r8, rsp);
+          a.mov(rsp, static_cast<std::uint64_t>(kKernelStack));
+          a.mov(r9, 0x1234500000000);
+          a.or_(r8, r9);
+          a.push(static_cast<int>(select::kData32R3));
+          a.push(r8);
+          a.push(r11);
+          a.push(static_cast<int>(select::kCode32R3));
+          a.push(rcx);
+          a.iretq();
+        });
+    auto& s = machine.state();
+    for (const Gpr g : {Gpr::kRdi, Gpr::kRsi, Gpr::kRdx, Gpr::kR12}) s.reg(g) = 0;
+    s.reg(Gpr::kRsp) = kStack;
+    const Stop stop = machine.run();
+    expect_done(stop);
+    EXPECT_EQ(s.reg(Gpr::kR12), 200u) << by_iret;
+    EXPECT_EQ(s.reg(Gpr::kRdi), 99u) << by_iret;
+    EXPECT_EQ(s.reg(Gpr::kRdx), 0u) << by_iret;
+    EXPECT_EQ(s.reg(Gpr::kRsi), select::kCode32R3) << by_iret;
+    EXPECT_EQ(stop.cs, select::kCode32R3) << by_iret;
+    EXPECT_EQ(stop.rsp, kStack) << by_iret;
+  }
+}
+
+// IRET to 32-bit code beyond its limit faults in the kernel, with nothing changed.
+TEST_P(CompatibilityForms, InterruptReturnBeyondTheLimit) {
+  load_compatibility_user_and_kernel([](Assembler& a) { a.nop(); },
+                                     [](Assembler& a) {
+                                       a.mov(rax, 0x100000000);
+                                       a.push(static_cast<int>(select::kData32R3));
+                                       a.push(rax);
+                                       a.push(2);
+                                       a.push(static_cast<int>(select::kCode32R3));
+                                       a.push(rax);
+                                       a.iretq();
+                                     });
+  machine.enter_long();
+  const Stop stop = machine.run_at(kEntry);
+  EXPECT_EQ(stop.vector, 13);
+  EXPECT_EQ(stop.error_code, 0u);
+  EXPECT_EQ(stop.cs, select::kCode64);
+}
+
+// VERR and VERW of each selector, from memory and from a register: only ZF changes, and a
+// descriptor that changes counts at once.
+TEST_P(SystemForms, VerifiesSegments) {
+  struct Case {
+    unsigned selector;
+    bool readable, writable, user_readable, user_writable;
+  };
+  const Case cases[] = {{0, false, false, false, false},
+                        {select::kCode64, true, false, false, false},
+                        {select::kData32, true, true, false, false},
+                        {select::kData32R3, true, true, true, true},
+                        {select::kData32 | 3, false, false, false, false},
+                        {select::kCode64R3, true, false, true, false},
+                        {select::kTss64, false, false, false, false},
+                        {0xfff8, false, false, false, false}};
+  for (const Case& c : cases)
+    for (const unsigned cpl : {0u, 3u}) {
+      load_long(
+          [&](Assembler& a) {
+            Label again = a.newLabel();
+            a.mov(r12d, 20);
+            a.xor_(esi, esi);
+            a.bind(again);
+            a.mov(word_ptr(rdi), static_cast<int>(c.selector));
+            a.mov(r15d, c.selector);
+            const auto note = [&](const Gp& bit) {
+              a.setz(bit.r8());
+              a.movzx(bit, bit.r8());
+              a.lea(esi, ptr(rsi, rsi));
+              a.lea(esi, ptr(rsi, bit.r64()));
+            };
+            a.xor_(esi, esi);
+            a.verr(word_ptr(rdi));
+            note(eax);
+            a.verr(r15w);
+            note(ebx);
+            a.verw(word_ptr(rdi));
+            note(ecx);
+            a.verw(r15w);
+            note(edx);
+            a.dec(r12d);
+            a.jnz(again);
+            a.int_(kDone);
+          },
+          cpl);
+      machine.reg(Gpr::kRdi) = kData;
+      expect_done(machine.run());
+      const unsigned r = cpl == 3 ? c.user_readable : c.readable;
+      const unsigned w = cpl == 3 ? c.user_writable : c.writable;
+      EXPECT_EQ(machine.reg(Gpr::kRsi), r << 3 | r << 2 | w << 1 | w) << c.selector << " " << cpl;
+    }
+}
+
+TEST_P(SystemForms, VerifyKeepsOtherFlagsAndReadsTheTable) {
+  for (const std::uint64_t arithmetic : kArithmeticSets) {
+    load_long([&](Assembler& a) {
+      a.mov(rax, static_cast<std::uint64_t>(kGdt + select::kData32 + 5));
+      for (const bool writable : {true, false}) {
+        a.mov(byte_ptr(rax), writable ? 0x93 : 0x91);
+        a.push(static_cast<int>(arithmetic | flags::kFixed1));
+        a.popfq();
+        a.verw(word_ptr(rdi));
+        a.pushfq();
+        a.pop(writable ? rbx : rcx);
+      }
+      a.mov(byte_ptr(rax), 0x93);
+      a.int_(kDone);
+    });
+    machine.reg(Gpr::kRdi) = kData;
+    machine.store<std::uint16_t>(kData, select::kData32);
+    expect_done(machine.run());
+    EXPECT_EQ(machine.reg(Gpr::kRbx), arithmetic | flags::kFixed1 | flags::kZf);
+    EXPECT_EQ(machine.reg(Gpr::kRcx), (arithmetic | flags::kFixed1) & ~flags::kZf);
+  }
+}
+
+TEST_P(SystemForms, VerifyFaultsOnItsOperand) {
+  load_long([](Assembler& a) {
+    a.nop();
+    a.verw(word_ptr(rdi));
+  });
+  machine.map(kData, kData, 0);
+  machine.reg(Gpr::kRdi) = kData;
+  machine.vcpu->state_changed();
+  const Stop stop = machine.run();
+  EXPECT_EQ(stop.vector, 14);
+  EXPECT_EQ(stop.rip, kCode + 1);
+  EXPECT_EQ(machine.state().cr2, kData);
+}
+
+// An interrupt that waits is no business of an IRET that leaves IF clear.
+TEST_P(SystemForms, InterruptReturnLeavesAMaskedInterruptWaiting) {
+  load_long([](Assembler& a) {
+    Label inside = a.newLabel();
+    Label open = a.newLabel();
+    const auto return_to = [&](const Label& where, std::uint64_t image) {
+      a.mov(r8, rsp);
+      a.push(static_cast<int>(select::kData32));
+      a.push(r8);
+      a.push(static_cast<int>(image));
+      a.push(static_cast<int>(select::kCode64));
+      a.lea(rax, ptr(where));
+      a.push(rax);
+      a.iretq();
+    };
+    return_to(inside, flags::kFixed1);
+    a.bind(inside);
+    a.inc(rbx);
+    return_to(open, flags::kFixed1 | flags::kIf);
+    a.bind(open);
+    a.inc(rcx);
+    a.int_(kDone);
+  });
+  machine.reg(Gpr::kRbx) = machine.reg(Gpr::kRcx) = 0;
+  machine.board.assert_interrupt(0x30);
+  machine.vcpu->request_interrupt();
+  const Stop stop = machine.run();
+  EXPECT_EQ(stop.vector, 0x30);
+  EXPECT_EQ(machine.reg(Gpr::kRbx), 1u);
+  EXPECT_EQ(machine.reg(Gpr::kRcx), 0u);
+}
+
 RS_FOR_ALL_SETTINGS(SystemForms);
+RS_FOR_ALL_SETTINGS(CompatibilityForms);
 
 }  // namespace
 }  // namespace ringshift::engine
