@@ -40,12 +40,22 @@ class Mmu {
 
   // The view for the current CR3/PCID and privilege; translated code runs with GS base =
   // &current().
-  View& current() { return *current_; }
+  View& current() { return *selection_.current; }
   // What accesses to descriptor tables and the like go through.
   View& system_view() { return view(Privilege::kSupervisor); }
   // Picks current() again after CPL, CR3, CR0.PG, CR4 or EFER changed in the state. True when the
   // view is another object than before.
   bool select_view();
+
+  // What select_view() changes when only the privilege did. Transfers that translated code makes by
+  // itself, between the views of one space(), write it themselves.
+  struct Selection {
+    static constexpr std::uint64_t kCpl3 = 1, kAc = guest::flags::kAc;  // of `mode`; see mmu.cc
+    View* current = nullptr;
+    std::uint64_t mode = 0;
+  };
+  Selection& selection() { return selection_; }
+  const void* space() const { return space_; }
 
   // Data accesses at a linear address, any alignment, size 1..4096 bytes; both pages of a
   // straddling access are checked before anything is read or written. They use and fill the view
@@ -153,9 +163,9 @@ class Mmu {
   const PagingFeatures features_;
   UnusedWindows unused_windows_;
   ViewListener* listener_ = nullptr;
-  View* current_ = nullptr;
+  Selection selection_;
   Space* space_ = nullptr;
-  std::uint64_t mode_ = 0, cr3_ = 0;  // what current_ was selected for
+  std::uint64_t cr3_ = 0;             // what space_ was selected for
   std::uint64_t clock_ = 0;           // of Space::last_use
   std::vector<Space> spaces_;         // used ones first
   std::vector<bool> maybe_writable_;  // RAM pages that some view may hold writable

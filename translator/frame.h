@@ -21,7 +21,7 @@
 
 #include "codecache/block.h"
 #include "guest/cpu_state.h"
-#include "softmmu/view.h"
+#include "softmmu/mmu.h"
 
 namespace ringshift::translator {
 
@@ -34,8 +34,8 @@ inline constexpr unsigned kMissesToLink = 16;
 
 // Why translated code came back to run().
 enum class Leave : std::uint32_t {
-  kDispatch,   // state is complete; look for events and go on
-  kHostFault,  // the host raised an exception for a guest instruction: pending_vector
+  kDispatch,     // state is complete; look for events and go on
+  kHostFault,    // the host raised an exception for a guest instruction: pending_vector
   kWindowFault,  // an access through a window that cannot be mended: it has to be looked up
 };
 
@@ -66,6 +66,12 @@ struct alignas(64) Frame {
   std::uint64_t store_mask = 0;      // a bit for each byte that is written; all ones: every byte
   std::uint64_t store_next_rip = 0;  // of the following instruction in the block; else kNoRip
   const std::uint8_t* next_code = nullptr;  // see Hooks
+  // For transfers that translated code makes by itself. Flat windows of the current address space's
+  // views by Privilege, as far as code ran in them: 0 in others.
+  std::array<std::uint64_t, 3> windows{};
+  const void* windows_space = nullptr;   // whose windows these are
+  softmmu::View* loaded_view = nullptr;  // the one that the host's GS base is the window of
+  softmmu::Mmu::Selection* selection = nullptr;
   std::uint32_t pending_vector = 0;
   Leave leave = Leave::kDispatch;
   alignas(64) std::uint8_t bounce[kBounceBytes] = {};
@@ -103,6 +109,9 @@ RS_SLOT(interrupt_flag);
 RS_SLOT(other_flags);
 RS_SLOT(arithmetic_mask);
 RS_SLOT(host_rsp);
+RS_SLOT(windows);
+RS_SLOT(loaded_view);
+RS_SLOT(selection);
 #undef RS_SLOT
 constexpr std::int32_t segment_base(guest::Seg seg) {
   return static_cast<std::int32_t>(offsetof(guest::CpuState, seg) +

@@ -20,18 +20,22 @@ bool plain_flags_stack(const Insn& insn, ModeKey mode) {
 
 // AMD's processors have it in every protected mode; what legacy mode does is the call-out's.
 bool has_system_call(ModeKey mode, const guest::CpuModel& model) {
-  return mode.is_64bit() || (!model.vendor_is_intel() && !mode.real_or_v86());
+  return model.has(feature::kSyscall) &&
+         (mode.is_64bit() || (!model.vendor_is_intel() && !mode.real_or_v86()));
 }
 
 bool reads_plain_control(const Operation& op) {
   return op.reg == 0 || op.reg == 2 || op.reg == 3 || op.reg == 4;
 }
 
-SystemForm kernel_64bit_form(const Insn& insn) {
+SystemForm kernel_64bit_form(const Insn& insn, const Operation& op, const guest::CpuModel& model) {
   switch (insn.mnemonic()) {
     case ZYDIS_MNEMONIC_SWAPGS:
       return SystemForm::kSwapgs;
     case ZYDIS_MNEMONIC_SYSRET:
+      return model.has(feature::kSyscall) && (op.prefixes & prefix::kRexW)
+                 ? SystemForm::kSystemReturn
+                 : SystemForm::kQuickTransfer;
     case ZYDIS_MNEMONIC_IRETQ:
       return SystemForm::kQuickTransfer;
     default:
@@ -49,10 +53,11 @@ SystemForm kernel_form(const Insn& insn, const Operation& op, ModeKey mode,
     case ZYDIS_MNEMONIC_STI:
       return SystemForm::kSti;
     case ZYDIS_MNEMONIC_CLAC:
+      return model.has(feature::kSmap) ? SystemForm::kClac : SystemForm::kNone;
     case ZYDIS_MNEMONIC_STAC:
-      return model.has(feature::kSmap) ? SystemForm::kQuick : SystemForm::kNone;
+      return model.has(feature::kSmap) ? SystemForm::kStac : SystemForm::kNone;
     default:
-      return mode.is_64bit() ? kernel_64bit_form(insn) : SystemForm::kNone;
+      return mode.is_64bit() ? kernel_64bit_form(insn, op, model) : SystemForm::kNone;
   }
 }
 
@@ -78,10 +83,12 @@ SystemForm system_form(const Insn& insn, const Operation& op, ModeKey mode,
     case ZYDIS_MNEMONIC_RDTSCP:
       return model.has(feature::kRdtscp) ? SystemForm::kRdtscp : SystemForm::kNone;
     case ZYDIS_MNEMONIC_SYSCALL:
-      return has_system_call(mode, model) ? SystemForm::kQuickTransfer : SystemForm::kNone;
+      return has_system_call(mode, model) ? SystemForm::kSystemCall : SystemForm::kNone;
     case ZYDIS_MNEMONIC_VERR:
-    case ZYDIS_MNEMONIC_VERW:
       return mode.is_64bit() ? SystemForm::kQuick : SystemForm::kNone;
+    case ZYDIS_MNEMONIC_VERW:
+      return mode.is_64bit() && (!op.has_memory || insn.memory_bytes == 2) ? SystemForm::kVerw
+                                                                           : SystemForm::kNone;
     default:
       return mode.cpl() == 0 ? kernel_form(insn, op, mode, model) : SystemForm::kNone;
   }

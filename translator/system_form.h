@@ -24,7 +24,13 @@ enum class SystemForm : std::uint8_t {
   kRdtscp,
   kReadControl,
   kReadSegment,
-  // A hook of their own, which leaves everything unusual to the call-out.
+  // Thunks of their own (transfer_thunks.h), which leave everything unusual to the quick hook.
+  kStac,
+  kClac,
+  kVerw,
+  kSystemCall,    // ends the block
+  kSystemReturn,  // to 64-bit code; ends it too
+  // The quick hook, which leaves everything unusual to the call-out.
   kQuick,          // goes on in the block
   kQuickTransfer,  // ends it
 };
@@ -32,6 +38,9 @@ enum class SystemForm : std::uint8_t {
 // The form of an instruction that has a row.
 SystemForm system_form(const Insn& insn, const Operation& op, ModeKey mode,
                        const guest::CpuModel& model, bool has_bmi2);
-constexpr bool ends_block(SystemForm form) { return form == SystemForm::kQuickTransfer; }
+constexpr bool ends_block(SystemForm form) {
+  return form == SystemForm::kSystemCall || form == SystemForm::kSystemReturn ||
+         form == SystemForm::kQuickTransfer;
+}
 
 }  // namespace ringshift::translator

@@ -9,6 +9,7 @@
 #include "codecache/arena.h"
 #include "translator/branch_record.h"
 #include "translator/frame.h"
+#include "translator/transfer_thunks.h"
 
 namespace ringshift::translator {
 
@@ -82,7 +83,8 @@ struct Thunks {
   const std::uint8_t* segment_check = nullptr;  // R11 offset, R10d packed -> R11 linear
   const std::uint8_t* count_run = nullptr;      // called first in a block; null: no count
   const std::uint8_t* attention = nullptr;      // called from a block's cold part
-  bool bmi2 = false;                            // blocks may use it too
+  TransferThunks transfers;
+  bool bmi2 = false;  // blocks may use it too
 };
 
 // `use_bmi2`: the host has PEXT; without it flags are saved by LAHF, a little slower.

@@ -191,7 +191,6 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   std::unique_ptr<translator::Translator> translator_;
   std::unordered_map<const std::uint8_t*, const std::uint8_t*> store_stubs_;
   std::uint64_t simd_mask_ = 0;
-  softmmu::View* loaded_view_ = nullptr;
   std::atomic<bool> stop_requested_ = false, nmi_requested_ = false;
   ExitReason exit_ = ExitReason::kStopped;
   bool code_changed_ = false;  // blocks were removed since this was cleared

@@ -24,9 +24,16 @@ std::uint64_t BtVcpu::wrap_rip(std::uint64_t rip) const {
 void BtVcpu::set_rip(std::uint64_t rip) { state().rip = wrap_rip(rip); }
 
 void BtVcpu::sync_view() {
+  Frame& f = frame();
   softmmu::View* view = &mmu_.current();
-  if (view == loaded_view_) return;
-  loaded_view_ = view;
+  if (view == f.loaded_view) return;
+  f.loaded_view = view;
+  if (mmu_.space() != f.windows_space) {
+    f.windows_space = mmu_.space();
+    f.windows = {};
+  }
+  f.windows[static_cast<std::size_t>(view->privilege())] =
+      reinterpret_cast<std::uint64_t>(view->flat_window());
   __builtin_ia32_wrgsbase64(reinterpret_cast<std::uint64_t>(view->flat_window()));
 }
 

@@ -95,7 +95,8 @@ bool BtVcpu::quick_system_call(const Operation& op) {
       !s.long_mode_active())
     return false;
   const std::uint64_t entry = s.in_64bit_code() ? s.msr.lstar : s.msr.cstar;
-  s.reg(Gpr::kRcx) = wrap_rip(f.rip_base + op.page_offset + op.length);
+  s.reg(Gpr::kRcx) = f.rip_base + op.page_offset + op.length;
+  if (!s.in_64bit_code()) s.reg(Gpr::kRcx) &= 0xffffffff;
   s.rflags = translator::materialize_flags(f);
   s.reg(Gpr::kR11) = s.rflags & ~flags::kRf;
   s.rflags = (s.rflags & ~(s.msr.sfmask | flags::kRf)) | flags::kFixed1;

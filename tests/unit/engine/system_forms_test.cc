@@ -486,6 +486,159 @@ TEST_P(CompatibilityForms, InterruptReturnBeyondTheLimit) {
   EXPECT_EQ(stop.cs, select::kCode64);
 }
 
+// Where SYSCALL leads, and whether it exists, is up to the MSRs as they are now.
+TEST_P(SystemForms, SystemCallsFollowTheirRegisters) {
+  constexpr std::uint64_t kOther = kEntry + 0x1000;
+  constexpr unsigned kStar = 0xc0000081, kLstar = 0xc0000082, kEfer = 0xc0000080;
+  load_user_and_kernel(
+      [](Assembler& a) {
+        Label again = a.newLabel();
+        a.mov(r12d, 100);
+        a.bind(again);
+        a.syscall();
+        a.dec(r12d);
+        a.jnz(again);
+        a.int_(kDone);
+      },
+      [](Assembler& a) {
+        Label go = a.newLabel();
+        a.inc(rbx);
+        a.cmp(r12d, 40);
+        a.jne(go);
+        a.mov(r8, rcx);
+        const auto write = [&](unsigned index, std::uint64_t value) {
+          a.mov(ecx, index);
+          a.mov(eax, static_cast<std::uint32_t>(value));
+          a.mov(edx, static_cast<std::uint32_t>(value >> 32));
+          a.wrmsr();
+        };
+        write(kLstar, kOther);
+        write(kStar, std::uint64_t{0x53} << 48 | std::uint64_t{select::kCode32} << 32);
+        a.mov(rcx, r8);
+        a.bind(go);
+        a.sysretq();
+      });
+  machine.put(kOther, assemble(kOther, [](Assembler& a) {
+                Label go = a.newLabel();
+                a.inc(r13);
+                a.mov(r9d, cs);
+                a.cmp(r12d, 10);
+                a.jne(go);
+                a.mov(r8, rcx);
+                a.mov(ecx, kEfer);
+                a.rdmsr();
+                a.and_(eax, ~1);
+                a.wrmsr();
+                a.mov(rcx, r8);
+                a.xor_(eax, eax);
+                a.push(0x2b);
+                a.push(rsp);
+                a.push(2);
+                a.push(select::kCode64R3);
+                a.push(rcx);
+                a.iretq();
+                a.bind(go);
+                a.sysretq();
+              }));
+  machine.reg(Gpr::kRbx) = machine.reg(Gpr::kR13) = 0;
+  const Stop stop = machine.run();
+  EXPECT_EQ(stop.vector, 6);
+  EXPECT_EQ(stop.rip, kCode + 6);
+  EXPECT_EQ(stop.cs & 3, 3u);
+  EXPECT_EQ(machine.reg(Gpr::kR12), 9u);
+  EXPECT_EQ(machine.reg(Gpr::kRbx), 61u);
+  EXPECT_EQ(machine.reg(Gpr::kR13), 30u);
+  EXPECT_EQ(machine.reg(Gpr::kR9), select::kCode32);
+}
+
+// The kernel goes back to the user of another address space, whose page lies elsewhere.
+TEST_P(SystemForms, SystemReturnToAnotherAddressSpace) {
+  if (!machine.model.has(guest::feature::kPcid)) GTEST_SKIP() << "no PCIDs in the model";
+  constexpr std::uint64_t kOtherTables = 0x18000, kNoFlush = std::uint64_t{1} << 63;
+  load_user_and_kernel(
+      [](Assembler& a) {
+        Label again = a.newLabel();
+        a.mov(r12d, 100);
+        a.bind(again);
+        a.syscall();
+        a.add(r13, qword_ptr(rdi));
+        a.dec(r12d);
+        a.jnz(again);
+        a.int_(kDone);
+      },
+      [](Assembler& a) {
+        a.xchg(r14, rsi);
+        a.mov(rdx, r14);
+        a.mov(cr3, rdx);
+        a.sysretq();
+      });
+  for (std::uint64_t offset = 0; offset < 0x5000; offset += 8)
+    machine.store(kOtherTables + offset, machine.load<std::uint64_t>(kPml4 + offset));
+  for (std::uint64_t level = 0; level < 3; ++level)
+    machine.store(kOtherTables + level * 0x1000, (kOtherTables + (level + 1) * 0x1000) | 7);
+  machine.store(kOtherTables + 0x2008, (kOtherTables + 0x4000) | 7);
+  const std::uint64_t page_entry = kOtherTables + 0x3000 + (kData >> 12) * 8;
+  machine.store(page_entry, (kData + 0x1000) | 7);
+  machine.store<std::uint64_t>(kData, 1);
+  machine.store<std::uint64_t>(kData + 0x1000, 100);
+  auto& s = machine.state();
+  s.cr4 |= guest::cr4::kPcide;
+  s.reg(Gpr::kR14) = kPml4 | 1 | kNoFlush;
+  s.reg(Gpr::kRsi) = kOtherTables | 2 | kNoFlush;
+  s.reg(Gpr::kRdi) = kData;
+  s.reg(Gpr::kR13) = 0;
+  machine.vcpu->state_changed();
+  expect_done(machine.run());
+  EXPECT_EQ(s.reg(Gpr::kR13), 50u * 101);
+}
+
+// With SMAP, AC that SYSCALL leaves set opens the user's pages to the kernel; SYSRET of an image
+// with AC and without.
+TEST_P(SystemForms, AlignmentCheckFlagLivesThroughSystemCalls) {
+  if (!machine.model.has(guest::feature::kSmap)) GTEST_SKIP() << "the host's processor has no SMAP";
+  for (const bool masked : {false, true}) {
+    load_user_and_kernel(
+        [](Assembler& a) {
+          Label again = a.newLabel();
+          a.mov(r12d, 60);
+          a.bind(again);
+          a.push(static_cast<int>(flags::kFixed1 | flags::kAc));
+          a.popfq();
+          a.syscall();
+          a.pushfq();
+          a.pop(rax);
+          a.and_(eax, static_cast<int>(flags::kAc));
+          a.add(r13, rax);
+          a.dec(r12d);
+          a.jnz(again);
+          a.int_(kDone);
+        },
+        [](Assembler& a) {
+          a.test(r12d, 1);
+          Label odd = a.newLabel();
+          a.jnz(odd);
+          a.and_(r11d, static_cast<int>(~flags::kAc));
+          a.bind(odd);
+          a.add(rbx, qword_ptr(rdi));
+          a.sysretq();
+        });
+    for (std::uint64_t page = 0; page < kRam; page += guest::kPageBytes) machine.map(page, page, 3);
+    for (const std::uint64_t page : {kCode, kData, kStack - guest::kPageBytes})
+      machine.map(page, page, 7);
+    auto& s = machine.state();
+    s.cr4 |= guest::cr4::kSmap;
+    s.msr.sfmask = masked ? flags::kIf | flags::kAc : flags::kIf;
+    s.reg(Gpr::kRdi) = kData;
+    s.reg(Gpr::kR13) = s.reg(Gpr::kRbx) = 0;
+    machine.vcpu->state_changed();
+    machine.store<std::uint64_t>(kData, 1);
+    const Stop stop = machine.run();
+    EXPECT_EQ(stop.vector, masked ? 14 : static_cast<int>(kDone)) << masked;
+    EXPECT_EQ(s.reg(Gpr::kRbx), masked ? 0u : 60u);
+    EXPECT_EQ(s.reg(Gpr::kR13), masked ? 0u : 30 * flags::kAc);
+  }
+}
+
 // VERR and VERW of each selector, from memory and from a register: only ZF changes, and a
 // descriptor that changes counts at once.
 TEST_P(SystemForms, VerifiesSegments) {
