@@ -2,6 +2,7 @@
 #include "softmmu/mmu.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace ringshift::softmmu {
 namespace {
@@ -25,9 +26,21 @@ constexpr std::uint64_t kCr0Bits = cr0::kPg | cr0::kWp;
 constexpr std::uint64_t kCr4Bits =
     cr4::kPse | cr4::kPae | cr4::kPge | cr4::kPcide | cr4::kSmep | cr4::kSmap;
 constexpr std::uint64_t kEferBits = efer::kLma | efer::kNxe;
+constexpr std::uint64_t kVariantBits = Mmu::Selection::kVariant;
+constexpr unsigned kVariantShift = std::countr_zero(kVariantBits);
 constexpr std::uint64_t kPrivilegeBits = kCpl3 | flags::kAc;
-static_assert(kPrivilegeBits + kCr0Bits + kCr4Bits + kEferBits ==
-              (kPrivilegeBits | kCr0Bits | kCr4Bits | kEferBits));
+static_assert(kPrivilegeBits + kVariantBits + kCr0Bits + kCr4Bits + kEferBits ==
+              (kPrivilegeBits | kVariantBits | kCr0Bits | kCr4Bits | kEferBits));
+
+// Outside 64-bit code: which of FS and GS an access may violate.
+std::uint64_t variant_bits(const guest::CpuState& s) {
+  if (s.in_64bit_code()) return 0;
+  const auto small = [&s](guest::Seg seg) {
+    return s.segment(seg).limit != 0xffffffff || !s.segment(seg).present();
+  };
+  return (std::uint64_t{small(guest::Seg::kFs)} | std::uint64_t{small(guest::Seg::kGs)} << 1)
+         << kVariantShift;
+}
 
 // EFLAGS.AC matters here only with SMAP.
 constexpr std::uint64_t smap_ac(std::uint64_t cr4_value, std::uint64_t rflags) {
@@ -53,7 +66,7 @@ Mmu::~Mmu() = default;
 
 std::uint64_t Mmu::mode_now() const {
   return (state_.cr0 & kCr0Bits) | (state_.cr4 & kCr4Bits) | (state_.msr.efer & kEferBits) |
-         (state_.cpl == 3 ? kCpl3 : smap_ac(state_.cr4, state_.rflags));
+         (state_.cpl == 3 ? kCpl3 : smap_ac(state_.cr4, state_.rflags)) | variant_bits(state_);
 }
 
 bool Mmu::select_view() {
@@ -61,7 +74,8 @@ bool Mmu::select_view() {
   if (mode == selection_.mode && state_.cr3 == cr3_ && selection_.current) return false;
   // Entries hold rights that were derived under the old mode. Callers flush where the manual says
   // so; this covers what is not a flush there, like CR0.WP.
-  if (((mode ^ selection_.mode) & ~kPrivilegeBits) && selection_.current) flush_all(false);
+  if (((mode ^ selection_.mode) & ~(kPrivilegeBits | kVariantBits)) && selection_.current)
+    flush_all(false);
   if (!space_ || state_.cr3 != cr3_ || ((mode ^ selection_.mode) & cr4::kPcide))
     space_ = &find_space();
   selection_.mode = mode;
@@ -98,7 +112,9 @@ Privilege Mmu::privilege_of(Access access) const {
 }
 
 View& Mmu::view(Privilege privilege) {
-  std::unique_ptr<View>& view = space_->views[static_cast<std::size_t>(privilege)];
+  const std::size_t variant = (selection_.mode & kVariantBits) >> kVariantShift;
+  std::unique_ptr<View>& view =
+      space_->views[static_cast<std::size_t>(privilege) * kVariants + variant];
   if (!view) {
     view = View::create(privilege, &unused_windows_);
     view->set_listener(listener_);

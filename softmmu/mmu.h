@@ -50,7 +50,8 @@ class Mmu {
   // What select_view() changes when only the privilege did. Transfers that translated code makes by
   // itself, between the views of one space(), write it themselves.
   struct Selection {
-    static constexpr std::uint64_t kCpl3 = 1, kAc = guest::flags::kAc;  // of `mode`; see mmu.cc
+    // Of `mode`; see mmu.cc. 64-bit code has no variants.
+    static constexpr std::uint64_t kCpl3 = 1, kVariant = 6, kAc = guest::flags::kAc;
     View* current = nullptr;
     std::uint64_t mode = 0;
   };
@@ -122,13 +123,16 @@ class Mmu {
 
  private:
   static constexpr unsigned kNoPcid = ~0u;
+  static constexpr std::size_t kVariants = 4;
   // One address space. Views are made when first used; the spaces themselves exist from the start,
   // because the heap's code may use the SIMD registers that hold guest state.
   struct Space {
     unsigned pcid = kNoPcid;
     std::uint64_t cr3 = 0;  // when last selected
     std::uint64_t last_use = 0;
-    std::array<std::unique_ptr<View>, 3> views;  // by Privilege
+    // By Privilege and variant: a 32-bit kernel runs its entries with the user's FS and GS, and a
+    // view has one mode's jump cache.
+    std::array<std::unique_ptr<View>, 3 * kVariants> views;
   };
   // Where one page's part of an access is: in host memory, or else only at a physical address.
   struct Place {

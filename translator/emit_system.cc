@@ -55,6 +55,8 @@ void BlockEmitter::system(const Insn& insn, const Operation& op, SystemForm form
     case SystemForm::kReadSegment:
       if (op.has_memory) return store_selector(insn, selector_slot(op.reg));
       return read_register(op, selector_slot(op.reg), 2);
+    case SystemForm::kPushSegment:
+      return push_selector(insn, selector_slot(op.reg));
     case SystemForm::kStac:
       return quick_call(op, thunks_.transfers.stac);
     case SystemForm::kClac:
@@ -244,6 +246,13 @@ void BlockEmitter::store_selector(const Insn& insn, std::int32_t displacement) {
   a.movzx(r::r10d, frame_slot(displacement, 2));
   a.mov(r::ptr(r::r11, 0, 2), r::r10w);
   end_access();
+}
+
+void BlockEmitter::push_selector(const Insn& insn, std::int32_t displacement) {
+  const unsigned bytes = insn.operand_bytes();
+  const r::Mem top = pushed_slot(bytes);
+  assembler_.movzx(r::r10d, frame_slot(displacement, 2));
+  push_value(top, r::r10, bytes);
 }
 
 // A register of the state into a general register: zero-extended, or its low word.

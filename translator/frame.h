@@ -67,7 +67,7 @@ struct alignas(64) Frame {
   std::uint64_t store_next_rip = 0;  // of the following instruction in the block; else kNoRip
   const std::uint8_t* next_code = nullptr;  // see Hooks
   // For transfers that translated code makes by itself. Flat windows of the current address space's
-  // views by Privilege, as far as code ran in them: 0 in others.
+  // views by Privilege, as far as 64-bit code ran in them: 0 in others.
   std::array<std::uint64_t, 3> windows{};
   const void* windows_space = nullptr;   // whose windows these are
   softmmu::View* loaded_view = nullptr;  // the one that the host's GS base is the window of

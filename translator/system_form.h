@@ -24,6 +24,7 @@ enum class SystemForm : std::uint8_t {
   kRdtscp,
   kReadControl,
   kReadSegment,
+  kPushSegment,
   // Thunks of their own (transfer_thunks.h), which leave everything unusual to the quick hook.
   kStac,
   kClac,

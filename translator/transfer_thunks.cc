@@ -280,7 +280,8 @@ class TransferEmitter {
 
   // The block of the jump entry RAX runs next, in the view of window RCX.
   void go_on_at(unsigned cpl) {
-    constexpr std::uint64_t kBits = softmmu::Mmu::Selection::kCpl3 | softmmu::Mmu::Selection::kAc;
+    using Selection = softmmu::Mmu::Selection;
+    constexpr std::uint64_t kBits = Selection::kCpl3 | Selection::kVariant | Selection::kAc;
     a_.mov(at(state_field(offsetof(guest::CpuState, cpl)), 1), cpl);
     select_view(kBits, cpl == 3 ? softmmu::Mmu::Selection::kCpl3 : 0);
     a_.mov(r::r11, r::ptr(r::rax, offsetof(softmmu::JumpEntry, rip_base), 8));

@@ -32,8 +32,9 @@ void BtVcpu::sync_view() {
     f.windows_space = mmu_.space();
     f.windows = {};
   }
-  f.windows[static_cast<std::size_t>(view->privilege())] =
-      reinterpret_cast<std::uint64_t>(view->flat_window());
+  if (f.state.in_64bit_code())
+    f.windows[static_cast<std::size_t>(view->privilege())] =
+        reinterpret_cast<std::uint64_t>(view->flat_window());
   __builtin_ia32_wrgsbase64(reinterpret_cast<std::uint64_t>(view->flat_window()));
 }
 
@@ -189,6 +190,7 @@ const std::uint8_t* BtVcpu::find_code() {
   const bool single =
       single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) || (s.dr[7] & 0xff);
   if (single_budget_ > 0) --single_budget_;
+  mmu_.select_view();  // a segment load may have chosen another variant
   const ModeKey mode = mode_now(single);
   const auto& cs = s.segment(Seg::kCs);
   s.rip = wrap_rip(s.rip);

@@ -61,7 +61,11 @@ bool BtVcpu::quick(const Operation& op, const std::uint8_t* return_address) {
   if (handler == translator::verw) return quick_verify(op, true, return_address);
   if (handler == translator::stac) return quick_alignment_check(true, return_address);
   if (handler == translator::clac) return quick_alignment_check(false, return_address);
-  if (handler == translator::iret) return quick_interrupt_return();
+  if (handler == translator::iret) return quick_interrupt_return(op);
+  if (handler == translator::mov_to_segment) return quick_move_to_segment(op, return_address);
+  if (handler == translator::pop_segment) return quick_pop_segment(op, return_address);
+  if (handler == translator::sysenter) return quick_sysenter();
+  if (handler == translator::sysexit) return quick_sysexit();
   if (handler == translator::verr) return quick_verify(op, false, return_address);
   return false;
 }
@@ -132,7 +136,8 @@ bool BtVcpu::quick_system_return(const Operation& op) {
 std::optional<std::uint64_t> BtVcpu::table_entry(std::uint16_t selector) {
   const auto& s = state();
   if ((selector & 4) || (selector | 7u) > s.gdtr.limit) return std::nullopt;
-  const guest::LinearAddress a{s.gdtr.base + (selector & ~7u)};
+  const std::uint64_t address = s.gdtr.base + (selector & ~7u);
+  const guest::LinearAddress a{s.long_mode_active() ? address : address & 0xffffffff};
   const std::uint8_t* host = mmu_.system_view().find_read(a);
   if (!host || guest::page_offset(a.value) > guest::kPageBytes - 8) return std::nullopt;
   std::uint64_t value;
@@ -140,25 +145,40 @@ std::optional<std::uint64_t> BtVcpu::table_entry(std::uint16_t selector) {
   return value;
 }
 
-// SDM Vol. 2 "IRET", from 64-bit code, all of the frame in one page. An interrupt that is due stays
-// so where it stays masked.
-bool BtVcpu::quick_interrupt_return() {
+// An IRET's frame, all of it in one page.
+bool BtVcpu::peek_frame(unsigned item_bytes, std::uint64_t (&words)[5]) {
+  std::array<std::uint8_t, 5 * 8> bytes;
+  const std::uint64_t top =
+      state().reg(Gpr::kRsp) & (item_bytes == 8 ? ~std::uint64_t{0} : 0xffffffff);
+  if (!peek(Seg::kSs, top, std::span(bytes).first(5 * item_bytes))) return false;
+  for (std::size_t i = 0; i < 5; ++i) {
+    words[i] = 0;
+    guest::copy_bytes(&words[i], &bytes[i * item_bytes], item_bytes);
+  }
+  return true;
+}
+
+// SDM Vol. 2 "IRET": of 8-byte items from 64-bit code, of 4-byte ones outside long mode, all of the
+// frame in one page. An interrupt that is due stays so where it stays masked.
+bool BtVcpu::quick_interrupt_return(const Operation& op) {
   constexpr std::uint64_t kUnusual = flags::kTf | flags::kAc | flags::kNt | flags::kVm;
   Frame& f = frame();
   auto& s = f.state;
-  const guest::LinearAddress top{s.reg(Gpr::kRsp)};
   std::uint64_t frame_words[5];  // RIP, CS, RFLAGS, RSP, SS
-  const std::uint8_t* host = mmu_.current().find_read(top);
-  if (!host || guest::page_offset(top.value) > guest::kPageBytes - sizeof frame_words ||
-      frame().attention.load(std::memory_order_relaxed) || s.nmi_pending ||
-      (f.other_flags & (flags::kNt | flags::kAc)))
+  if (f.attention.load(std::memory_order_relaxed) || s.nmi_pending ||
+      (f.other_flags & (flags::kNt | flags::kAc)) || (op.operand_bytes == 8) != s.in_64bit_code() ||
+      (s.long_mode_active() != s.in_64bit_code()) || !peek_frame(op.operand_bytes, frame_words))
     return false;
-  guest::copy_bytes(frame_words, host, sizeof frame_words);
-  const auto [rip, cs, image, rsp, ss] = frame_words;
+  auto [rip, cs, image, rsp, ss] = frame_words;
   const unsigned cpl = cs & 3;
   if ((image & kUnusual) || (cpl != 0 && cpl != 3) || (cs & 0xfffc) == 0 ||
       ((image & flags::kIf) && f.interrupt_maybe))
     return false;
+  const bool with_stack = op.operand_bytes == 8 || cpl == 3;
+  if (!with_stack) {
+    rsp = s.reg(Gpr::kRsp) + 3 * 4;
+    ss = s.segment(Seg::kSs).selector;
+  }
   const auto code = table_entry(static_cast<std::uint16_t>(cs));
   if (!code) return false;
   const bool code64 = Descriptor{*code, 0}.long_mode();
@@ -166,9 +186,12 @@ bool BtVcpu::quick_interrupt_return() {
       (code64 ? !guest::is_canonical(rip) : rip > 0xffffffff))
     return false;
   const Selector stack_selector{static_cast<std::uint16_t>(ss)};
-  SegmentRegister stack = translator::null_stack_segment(stack_selector, cpl);
+  SegmentRegister stack =
+      with_stack ? translator::null_stack_segment(stack_selector, cpl) : s.segment(Seg::kSs);
   if (stack_selector.rpl() != cpl) return false;
-  if (!stack_selector.null()) {
+  if (!with_stack) {
+    if (!stack.big()) return false;
+  } else if (!stack_selector.null()) {
     const auto data = table_entry(stack_selector.value);
     if (!data || !is_usual_stack({*data, 0}, cpl, code64)) return false;
     stack = Descriptor{*data, 0}.to_register(stack_selector);
@@ -214,17 +237,9 @@ bool BtVcpu::quick_verify(const Operation& op, bool wants_write,
                           const std::uint8_t* return_address) {
   Frame& f = frame();
   auto& s = f.state;
-  Selector selector{static_cast<std::uint16_t>(s.gpr[op.rm & 15])};
-  if (op.has_memory) {
-    set_rip(f.rip_base + op.page_offset);
-    const auto a = translator::linear_address(core_, op.memory.segment,
-                                              translator::effective_offset(core_, op), 2, false);
-    const std::uint8_t* host = a ? mmu_.current().find_read(*a) : nullptr;
-    if (!host || guest::page_offset(a->value) > guest::kPageBytes - 2 ||
-        translator::alignment_checked(s, s.cpl))
-      return false;
-    guest::copy_bytes(&selector.value, host, 2);
-  }
+  const auto operand = peek_selector(op);
+  if (!operand) return false;
+  const Selector selector{*operand};
   const auto entry = table_entry(selector.value);
   if (!entry || selector.null()) return false;
   const Descriptor d{*entry, 0};
