@@ -50,11 +50,12 @@ Block* Cache::find(const BlockKey& key) const {
 
 Block* Cache::find_host(const void* executable) const {
   auto* address = static_cast<const std::uint8_t*>(executable);
-  auto after =
-      std::upper_bound(blocks_.begin(), blocks_.end(), address,
-                       [](const std::uint8_t* value, const Block& b) { return value < b.host; });
-  if (after == blocks_.begin()) return nullptr;
-  const Block& block = *std::prev(after);
+  if (blocks_.empty() || address < blocks_.front().host) return nullptr;
+  const std::size_t piece = piece_of(address);
+  std::size_t at = piece < first_blocks_.size() ? first_blocks_[piece] : blocks_.size() - 1;
+  while (at + 1 < blocks_.size() && blocks_[at + 1].host <= address) ++at;
+  if (blocks_[at].host > address) --at;  // it began in a piece before
+  const Block& block = blocks_[at];
   return address < block.host + block.host_bytes ? const_cast<Block*>(&block) : nullptr;
 }
 
@@ -64,6 +65,8 @@ Block* Cache::insert(Block block, std::span<const std::uint8_t> code) {
   block.host_bytes = static_cast<std::uint32_t>(code.size());
   blocks_.push_back(std::move(block));
   Block* b = &blocks_.back();
+  const auto number = static_cast<std::uint32_t>(blocks_.size() - 1);
+  while (first_blocks_.size() <= piece_of(b->host)) first_blocks_.push_back(number);
   Page& page = page_of(b->key.physical);
   page.blocks.emplace(b->start_offset(), b);
   const guest::PhysicalAddress first{b->physical_page()};
@@ -160,6 +163,7 @@ void Cache::flush() {
   std::fill(recent_.begin(), recent_.end(), Recent{});
   pages_.clear();
   blocks_.clear();
+  first_blocks_.clear();
   arena_.reset();
   ++counters_.flushes;
   listener_.all_removed();

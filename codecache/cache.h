@@ -99,6 +99,10 @@ class Cache final : public guest::WriteObserver {
 
   Page& page_of(std::uint64_t physical);
   Page* find_page(std::uint64_t physical) const;
+  static constexpr unsigned kPieceShift = 8;  // a piece holds a few blocks
+  std::size_t piece_of(const std::uint8_t* executable) const {
+    return static_cast<std::size_t>(executable - blocks_.front().host) >> kPieceShift;
+  }
   void unlink(Block& block);
   void remove_from_page(Block& block);
   void unwatch_if_empty(std::uint64_t physical_page);
@@ -109,6 +113,9 @@ class Cache final : public guest::WriteObserver {
   mutable std::vector<Recent> recent_{kRecent};
   std::unordered_map<std::uint64_t, std::unique_ptr<Page>> pages_;  // by page number
   std::deque<Block> blocks_;                                        // in order of host address
+  // For each piece of the arena from the first block on: the first block that begins in it or
+  // later.
+  std::vector<std::uint32_t> first_blocks_;
   CacheCounters counters_;
 };
 

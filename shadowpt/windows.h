@@ -77,7 +77,7 @@ class Windows final : public softmmu::ViewListener {
   std::string check_invariants(bool thorough = true) const;
 
  private:
-  static constexpr std::uint32_t kMaxViews = 64;
+  static constexpr std::uint32_t kMaxViews = 128;
 
   struct ViewState {
     softmmu::View* view = nullptr;

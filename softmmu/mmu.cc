@@ -2,6 +2,7 @@
 #include "softmmu/mmu.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace ringshift::softmmu {
 namespace {
@@ -20,14 +21,26 @@ constexpr std::size_t kMaxSpaces = 16;
 constexpr std::uint64_t kPcidMask = 0xfff;
 
 // What decides which view is current, as one word: no two of these bits fall together.
-constexpr std::uint64_t kCpl3 = 1;
+constexpr std::uint64_t kCpl3 = Mmu::Selection::kCpl3;
 constexpr std::uint64_t kCr0Bits = cr0::kPg | cr0::kWp;
 constexpr std::uint64_t kCr4Bits =
     cr4::kPse | cr4::kPae | cr4::kPge | cr4::kPcide | cr4::kSmep | cr4::kSmap;
 constexpr std::uint64_t kEferBits = efer::kLma | efer::kNxe;
+constexpr std::uint64_t kVariantBits = Mmu::Selection::kVariant;
+constexpr unsigned kVariantShift = std::countr_zero(kVariantBits);
 constexpr std::uint64_t kPrivilegeBits = kCpl3 | flags::kAc;
-static_assert(kPrivilegeBits + kCr0Bits + kCr4Bits + kEferBits ==
-              (kPrivilegeBits | kCr0Bits | kCr4Bits | kEferBits));
+static_assert(kPrivilegeBits + kVariantBits + kCr0Bits + kCr4Bits + kEferBits ==
+              (kPrivilegeBits | kVariantBits | kCr0Bits | kCr4Bits | kEferBits));
+
+// Outside 64-bit code: which of FS and GS an access may violate.
+std::uint64_t variant_bits(const guest::CpuState& s) {
+  if (s.in_64bit_code()) return 0;
+  const auto small = [&s](guest::Seg seg) {
+    return s.segment(seg).limit != 0xffffffff || !s.segment(seg).present();
+  };
+  return (std::uint64_t{small(guest::Seg::kFs)} | std::uint64_t{small(guest::Seg::kGs)} << 1)
+         << kVariantShift;
+}
 
 // EFLAGS.AC matters here only with SMAP.
 constexpr std::uint64_t smap_ac(std::uint64_t cr4_value, std::uint64_t rflags) {
@@ -53,21 +66,23 @@ Mmu::~Mmu() = default;
 
 std::uint64_t Mmu::mode_now() const {
   return (state_.cr0 & kCr0Bits) | (state_.cr4 & kCr4Bits) | (state_.msr.efer & kEferBits) |
-         (state_.cpl == 3 ? kCpl3 : smap_ac(state_.cr4, state_.rflags));
+         (state_.cpl == 3 ? kCpl3 : smap_ac(state_.cr4, state_.rflags)) | variant_bits(state_);
 }
 
 bool Mmu::select_view() {
   const std::uint64_t mode = mode_now();
-  if (mode == mode_ && state_.cr3 == cr3_ && current_) return false;
+  if (mode == selection_.mode && state_.cr3 == cr3_ && selection_.current) return false;
   // Entries hold rights that were derived under the old mode. Callers flush where the manual says
   // so; this covers what is not a flush there, like CR0.WP.
-  if (((mode ^ mode_) & ~kPrivilegeBits) && current_) flush_all(false);
-  if (!space_ || state_.cr3 != cr3_ || ((mode ^ mode_) & cr4::kPcide)) space_ = &find_space();
-  mode_ = mode;
+  if (((mode ^ selection_.mode) & ~(kPrivilegeBits | kVariantBits)) && selection_.current)
+    flush_all(false);
+  if (!space_ || state_.cr3 != cr3_ || ((mode ^ selection_.mode) & cr4::kPcide))
+    space_ = &find_space();
+  selection_.mode = mode;
   cr3_ = state_.cr3;
-  View* const before = current_;
-  current_ = &view(privilege_of({AccessKind::kRead, state_.cpl == 3, false}));
-  if (current_ == before) return false;
+  View* const before = selection_.current;
+  selection_.current = &view(privilege_of({AccessKind::kRead, state_.cpl == 3, false}));
+  if (selection_.current == before) return false;
   ++counters_.view_switches;
   return true;
 }
@@ -97,7 +112,9 @@ Privilege Mmu::privilege_of(Access access) const {
 }
 
 View& Mmu::view(Privilege privilege) {
-  std::unique_ptr<View>& view = space_->views[static_cast<std::size_t>(privilege)];
+  const std::size_t variant = (selection_.mode & kVariantBits) >> kVariantShift;
+  std::unique_ptr<View>& view =
+      space_->views[static_cast<std::size_t>(privilege) * kVariants + variant];
   if (!view) {
     view = View::create(privilege, &unused_windows_);
     view->set_listener(listener_);
@@ -153,17 +170,18 @@ Checked<std::uint8_t*> Mmu::host_address(LinearAddress a, std::size_t bytes, boo
   const Access access = data_access(write ? AccessKind::kWrite : AccessKind::kRead);
   const auto translation = walk_counted(a, access);
   if (!translation) return tl::unexpected(translation.error());
-  return fill(*current_, a, access, *translation);
+  return fill(*selection_.current, a, access, *translation);
 }
 
 Checked<Translation> Mmu::translate_fetch(LinearAddress a) {
-  if (const auto hit = current_->find_fetch(a))
+  if (const auto hit = selection_.current->find_fetch(a))
     return Translation{hit->physical_page + guest::page_offset(a.value), hit->page_bytes, false,
                        hit->global};
   auto translation = walk_counted(a, {AccessKind::kExecute, state_.cpl == 3, false});
   if (!translation) return translation;
   translation->writable = false;  // not asked for, and not the same from the cache
-  current_->fill_fetch({a, translation->address, translation->page_bytes, translation->global});
+  selection_.current->fill_fetch(
+      {a, translation->address, translation->page_bytes, translation->global});
   return translation;
 }
 

@@ -40,10 +40,23 @@ class Mmu {
 
   // The view for the current CR3/PCID and privilege; translated code runs with GS base =
   // &current().
-  View& current() { return *current_; }
+  View& current() { return *selection_.current; }
+  // What accesses to descriptor tables and the like go through.
+  View& system_view() { return view(Privilege::kSupervisor); }
   // Picks current() again after CPL, CR3, CR0.PG, CR4 or EFER changed in the state. True when the
   // view is another object than before.
   bool select_view();
+
+  // What select_view() changes when only the privilege did. Transfers that translated code makes by
+  // itself, between the views of one space(), write it themselves.
+  struct Selection {
+    // Of `mode`; see mmu.cc. 64-bit code has no variants.
+    static constexpr std::uint64_t kCpl3 = 1, kVariant = 6, kAc = guest::flags::kAc;
+    View* current = nullptr;
+    std::uint64_t mode = 0;
+  };
+  Selection& selection() { return selection_; }
+  const void* space() const { return space_; }
 
   // Data accesses at a linear address, any alignment, size 1..4096 bytes; both pages of a
   // straddling access are checked before anything is read or written. They use and fill the view
@@ -110,13 +123,16 @@ class Mmu {
 
  private:
   static constexpr unsigned kNoPcid = ~0u;
+  static constexpr std::size_t kVariants = 4;
   // One address space. Views are made when first used; the spaces themselves exist from the start,
   // because the heap's code may use the SIMD registers that hold guest state.
   struct Space {
     unsigned pcid = kNoPcid;
     std::uint64_t cr3 = 0;  // when last selected
     std::uint64_t last_use = 0;
-    std::array<std::unique_ptr<View>, 3> views;  // by Privilege
+    // By Privilege and variant: a 32-bit kernel runs its entries with the user's FS and GS, and a
+    // view has one mode's jump cache.
+    std::array<std::unique_ptr<View>, 3 * kVariants> views;
   };
   // Where one page's part of an access is: in host memory, or else only at a physical address.
   struct Place {
@@ -151,9 +167,9 @@ class Mmu {
   const PagingFeatures features_;
   UnusedWindows unused_windows_;
   ViewListener* listener_ = nullptr;
-  View* current_ = nullptr;
+  Selection selection_;
   Space* space_ = nullptr;
-  std::uint64_t mode_ = 0, cr3_ = 0;  // what current_ was selected for
+  std::uint64_t cr3_ = 0;             // what space_ was selected for
   std::uint64_t clock_ = 0;           // of Space::last_use
   std::vector<Space> spaces_;         // used ones first
   std::vector<bool> maybe_writable_;  // RAM pages that some view may hold writable

@@ -73,6 +73,29 @@ Mapping View::unpack(std::uint64_t tag, std::uint64_t packed) {
   return {{page_of(tag)}, {page_of(packed)}, page_bytes_of(packed), (packed & kGlobal) != 0};
 }
 
+template <std::size_t kSlots>
+void View::SlotList<kSlots>::add(std::size_t slot) {
+  if (listed[slot]) return;
+  slots[count++] = static_cast<std::uint16_t>(slot);
+  listed[slot] = true;
+}
+
+template <std::size_t kSlots>
+template <typename Drop, typename Forget>
+void View::SlotList<kSlots>::remove_if(Drop drop, Forget forget) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint16_t slot = slots[i];
+    if (!drop(slot)) {
+      slots[kept++] = slot;
+      continue;
+    }
+    forget(slot);
+    listed[slot] = false;
+  }
+  count = kept;
+}
+
 // --- One TLB table
 // --------------------------------------------------------------------------------
 
@@ -169,29 +192,22 @@ void View::fill_jump(std::uint64_t rip, std::uint64_t host_code, std::uint64_t r
   static_assert(kJumpWays == 2);
   const std::size_t first = jump_index(rip);
   std::size_t index = first;
-  const auto use = [this](std::size_t slot) {
-    if (jump[slot].host_code == 0)
-      used_jumps_[used_jump_count_++] = static_cast<std::uint16_t>(slot);
+  const auto put_entry = [this](std::size_t slot, const JumpEntry& entry) {
+    jump[slot] = entry;
+    (entry.is_global ? global_jumps_ : local_jumps_).add(slot);
   };
   if (jump[first + 1].negated_rip == 0 - rip) {
     index = first + 1;
   } else if (jump[first].negated_rip != 0 - rip && jump[first].host_code != 0) {
-    use(first + 1);
-    jump[first + 1] = jump[first];  // the newest comes first, the oldest goes
+    put_entry(first + 1, jump[first]);  // the newest comes first, the oldest goes
   }
-  use(index);
-  jump[index] = {0 - rip, host_code, rip_base, global ? std::uint64_t{1} : 0};
+  put_entry(index, {0 - rip, host_code, rip_base, global ? std::uint64_t{1} : 0});
 }
 
 void View::fill_link(std::uint32_t link, std::uint64_t rip_base, std::uint64_t target_rip,
                      std::uint64_t host_code, bool global) {
   const std::size_t slot = link % kLinkSlots;
-  LinkList& list = global ? global_links_ : local_links_;
-  // A slot that changes its kind stays on the other list too, which can only drop it sooner.
-  if (!list.listed[slot]) {
-    list.slots[list.count++] = static_cast<std::uint16_t>(slot);
-    list.listed[slot] = true;
-  }
+  (global ? global_links_ : local_links_).add(slot);
   links[slot] = {link_tag(rip_base, link), host_code};
   link_targets_[slot] = target_rip;
 }
@@ -218,32 +234,21 @@ void View::flush_fetches(bool keep_global) {
     }
 }
 
+template <typename Predicate>
+void View::remove_jumps_if(JumpList& list, Predicate drop) {
+  list.remove_if(drop, [this](std::uint16_t slot) {
+    jump[slot] = {invalid_negated_rip(slot), 0, 0, 0};
+  });
+}
+
 void View::flush_jumps_if_local() {
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < used_jump_count_; ++i) {
-    const std::uint16_t index = used_jumps_[i];
-    if (jump[index].is_global)
-      used_jumps_[kept++] = index;
-    else
-      jump[index] = {invalid_negated_rip(index), 0, 0, 0};
-  }
-  used_jump_count_ = kept;
+  remove_jumps_if(local_jumps_, [](std::uint16_t) { return true; });
   flush_links(true);
 }
 
 template <typename Predicate>
 void View::remove_links_if(LinkList& list, Predicate drop) {
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < list.count; ++i) {
-    const std::uint16_t slot = list.slots[i];
-    if (!drop(slot)) {
-      list.slots[kept++] = slot;
-      continue;
-    }
-    links[slot] = {0, 0};
-    list.listed[slot] = false;
-  }
-  list.count = kept;
+  list.remove_if(drop, [this](std::uint16_t slot) { links[slot] = {0, 0}; });
 }
 
 void View::flush_links(bool keep_global) {
@@ -290,11 +295,9 @@ void View::flush(bool keep_global) {
 }
 
 void View::flush_jumps() {
-  for (std::size_t i = 0; i < used_jump_count_; ++i) {
-    const std::uint16_t index = used_jumps_[i];
-    jump[index] = {invalid_negated_rip(index), 0, 0, 0};
-  }
-  used_jump_count_ = 0;
+  const auto all = [](std::uint16_t) { return true; };
+  remove_jumps_if(local_jumps_, all);
+  remove_jumps_if(global_jumps_, all);
   flush_links(false);
 }
 
@@ -328,16 +331,12 @@ void View::flush_page(LinearAddress a) {
 // jumps for that.
 void View::drop_jumps_of(LinearAddress page) {
   if (!jumps_are_linear) return flush_jumps();
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < used_jump_count_; ++i) {
-    const std::uint16_t index = used_jumps_[i];
-    const std::uint64_t rip = 0 - jump[index].negated_rip;
-    if (may_run_in(page, rip))
-      jump[index] = {invalid_negated_rip(index), 0, 0, 0};
-    else
-      used_jumps_[kept++] = index;
-  }
-  used_jump_count_ = kept;
+  const auto concerned = [&](std::uint16_t slot) {
+    return may_run_in(page, 0 - jump[slot].negated_rip);
+  };
+  remove_jumps_if(local_jumps_, concerned);
+  if (global_.code.may_hold(guest::page_number(page.value)))
+    remove_jumps_if(global_jumps_, concerned);
   drop_links_of(page);
 }
 
@@ -400,9 +399,10 @@ std::string View::check_side(const Table& table, const Side& side, const char* n
 std::string View::check_structure() const {
   if (std::string text = check_side(read, read_side_, "read"); !text.empty()) return text;
   if (std::string text = check_side(write, write_side_, "write"); !text.empty()) return text;
-  std::size_t valid_jumps = 0;
-  for (const JumpEntry& entry : jump) valid_jumps += entry.host_code != 0;
-  if (valid_jumps != used_jump_count_) return "jump: an entry that no flush would find";
+  for (std::size_t slot = 0; slot < kJumpEntries; ++slot)
+    if (const JumpEntry& entry = jump[slot]; entry.host_code != 0)
+      if (!(entry.is_global ? global_jumps_ : local_jumps_).listed[slot])
+        return "jump: an entry that no flush would find";
   return {};
 }
 

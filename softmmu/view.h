@@ -220,12 +220,20 @@ class alignas(4096) View {
     std::size_t used_count;
   };
   using Table = std::array<TlbEntry, kTlbEntries>;
-  // Slots of links that may hold something, each once.
-  struct LinkList {
-    std::array<std::uint16_t, kLinkSlots> slots;
-    std::array<bool, kLinkSlots> listed;
+  // Slots of a table that may hold something, each once. A slot that changes its kind stays on the
+  // other kind's list too, which can only drop it sooner.
+  template <std::size_t kSlots>
+  struct SlotList {
+    std::array<std::uint16_t, kSlots> slots;
+    std::array<bool, kSlots> listed;
     std::size_t count;
+    void add(std::size_t slot);
+    // Takes those off the list, and gives them to `forget`, that `drop` says.
+    template <typename Drop, typename Forget>
+    void remove_if(Drop drop, Forget forget);
   };
+  using LinkList = SlotList<kLinkSlots>;
+  using JumpList = SlotList<kJumpEntries>;
   struct Fetch {
     std::uint64_t tag;  // linear page + 1
     std::uint64_t packed;
@@ -255,6 +263,8 @@ class alignas(4096) View {
   void drop_links_of(guest::LinearAddress page);
   template <typename Predicate>
   void remove_links_if(LinkList& list, Predicate drop);
+  template <typename Predicate>
+  void remove_jumps_if(JumpList& list, Predicate drop);
   static void flush_side_page(Table& table, Side& side, guest::LinearAddress page);
   static std::string check_side(const Table& table, const Side& side, const char* name);
   void flush_fetches(bool keep_global);
@@ -262,8 +272,7 @@ class alignas(4096) View {
   void drop_jumps_of(guest::LinearAddress page);
 
   Side read_side_, write_side_;
-  std::array<std::uint16_t, kJumpEntries> used_jumps_;
-  std::size_t used_jump_count_;
+  JumpList local_jumps_, global_jumps_;
   LinkList local_links_, global_links_;  // global: both pages of code are global mappings
   std::array<std::uint64_t, kLinkSlots> link_targets_;  // RIPs
   std::array<Fetch, kFetchEntries> fetches_;

@@ -203,7 +203,9 @@ class BlockEmitter {
   // --- emit_system.cc ---
   Label cold_call_out(const Operation& op);  // for the case that the emitted form does not serve
   void emit_cold_call_outs();
-  void quick_call(const Operation& op);
+  void quick_call(const Operation& op, const std::uint8_t* thunk);
+  void push_selector(const Insn& insn, std::int32_t displacement);
+  void verify_writable(const Insn& insn, const Operation& op);
   void set_interrupt_flag(const Operation& op);
   void push_flags(const Insn& insn);
   void pop_flags(const Insn& insn, const Operation& op);

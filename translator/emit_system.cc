@@ -55,9 +55,24 @@ void BlockEmitter::system(const Insn& insn, const Operation& op, SystemForm form
     case SystemForm::kReadSegment:
       if (op.has_memory) return store_selector(insn, selector_slot(op.reg));
       return read_register(op, selector_slot(op.reg), 2);
+    case SystemForm::kPushSegment:
+      return push_selector(insn, selector_slot(op.reg));
+    case SystemForm::kStac:
+      return quick_call(op, thunks_.transfers.stac);
+    case SystemForm::kClac:
+      return quick_call(op, thunks_.transfers.clac);
+    case SystemForm::kVerw:
+      return verify_writable(insn, op);
+    case SystemForm::kSystemCall:
+      assembler_.mov(r::r10d, mode_.in_64bit_code(0).bits());
+      return quick_call(
+          op, mode_.is_64bit() ? thunks_.transfers.system_call : thunks_.transfers.compatible_call);
+    case SystemForm::kSystemReturn:
+      assembler_.mov(r::r10d, mode_.in_64bit_code(3).bits());
+      return quick_call(op, thunks_.transfers.system_return);
     case SystemForm::kQuick:
     case SystemForm::kQuickTransfer:
-      return quick_call(op);
+      return quick_call(op, nullptr);
     case SystemForm::kRepeatedString:
       return repeated_string(insn, op);
     case SystemForm::kNone:
@@ -65,10 +80,11 @@ void BlockEmitter::system(const Insn& insn, const Operation& op, SystemForm form
   }
 }
 
-void BlockEmitter::quick_call(const Operation& op) {
+// `thunk`: what tries first; null where there is none.
+void BlockEmitter::quick_call(const Operation& op, const std::uint8_t* thunk) {
   Record record{assembler_.newLabel(), op};
   assembler_.lea(r::r11, r::ptr(record.label));
-  call_thunk(thunks_.quick);
+  call_thunk(thunk ? thunk : thunks_.quick);
   records_.push_back(record);
 }
 
@@ -211,12 +227,34 @@ void BlockEmitter::read_time(const Operation& op, bool with_aux) {
   a.mov(r::eax, r::r11d);
 }
 
+void BlockEmitter::verify_writable(const Insn& insn, const Operation& op) {
+  auto& a = assembler_;
+  if (thunks_.transfers.verw && op.has_memory) {
+    memory_operand(insn, false);
+    a.movzx(r::r10d, r::ptr(r::r11, 0, 2));
+    end_access();
+  } else if (thunks_.transfers.verw) {
+    if (lives_in_memory(op.rm))
+      a.movzx(r::r10d, gpr_slot(op.rm, 2));
+    else
+      a.movzx(r::r10d, r::gpw(host_register(op.rm)));
+  }
+  quick_call(op, thunks_.transfers.verw);
+}
+
 void BlockEmitter::store_selector(const Insn& insn, std::int32_t displacement) {
   auto& a = assembler_;
   memory_operand(insn, true);
   a.movzx(r::r10d, frame_slot(displacement, 2));
   a.mov(r::ptr(r::r11, 0, 2), r::r10w);
   end_access();
+}
+
+void BlockEmitter::push_selector(const Insn& insn, std::int32_t displacement) {
+  const unsigned bytes = insn.operand_bytes();
+  const r::Mem top = pushed_slot(bytes);
+  assembler_.movzx(r::r10d, frame_slot(displacement, 2));
+  push_value(top, r::r10, bytes);
 }
 
 // A register of the state into a general register: zero-extended, or its low word.

@@ -21,7 +21,7 @@
 
 #include "codecache/block.h"
 #include "guest/cpu_state.h"
-#include "softmmu/view.h"
+#include "softmmu/mmu.h"
 
 namespace ringshift::translator {
 
@@ -66,6 +66,12 @@ struct alignas(64) Frame {
   std::uint64_t store_mask = 0;      // a bit for each byte that is written; all ones: every byte
   std::uint64_t store_next_rip = 0;  // of the following instruction in the block; else kNoRip
   const std::uint8_t* next_code = nullptr;  // see Hooks
+  // For transfers that translated code makes by itself. Flat windows of the current address space's
+  // views by Privilege, as far as 64-bit code ran in them: 0 in others.
+  std::array<std::uint64_t, 3> windows{};
+  const void* windows_space = nullptr;   // whose windows these are
+  softmmu::View* loaded_view = nullptr;  // the one that the host's GS base is the window of
+  softmmu::Mmu::Selection* selection = nullptr;
   std::uint32_t pending_vector = 0;
   Leave leave = Leave::kDispatch;
   alignas(64) std::uint8_t bounce[kBounceBytes] = {};
@@ -102,6 +108,9 @@ RS_SLOT(other_flags);
 RS_SLOT(arithmetic_mask);
 RS_SLOT(host_rsp);
 RS_SLOT(bounce);
+RS_SLOT(windows);
+RS_SLOT(loaded_view);
+RS_SLOT(selection);
 #undef RS_SLOT
 constexpr std::int32_t segment_base(guest::Seg seg) {
   return static_cast<std::int32_t>(offsetof(guest::CpuState, seg) +

@@ -41,6 +41,10 @@ class ModeKey {
   bool alignment_check() const { return bits_ & kAlign; }
   bool single() const { return bits_ & kSingle; }
   bool windows() const { return bits_ & kWindows; }  // hot code accesses memory through windows
+  // 64-bit code at this CPL under the same control registers, without alignment checks or windows.
+  constexpr ModeKey in_64bit_code(unsigned cpl) const {
+    return ModeKey((bits_ & kControl) | 2 | 2 << 2 | cpl << kCplShift);
+  }
   ModeKey with_windows() const { return ModeKey(bits_ | kWindows); }
   static constexpr std::uint32_t kWindows = 1u << 18;
   static constexpr unsigned kCplShift = 4;
@@ -51,6 +55,7 @@ class ModeKey {
                                  kGsFull = 1u << 9, kTs = 1u << 10, kEm = 1u << 11, kMp = 1u << 12,
                                  kOsfxsr = 1u << 13, kAvx = 1u << 14, kAvx512 = 1u << 15,
                                  kAlign = 1u << 16, kSingle = 1u << 17;
+  static constexpr std::uint32_t kControl = kTs | kEm | kMp | kOsfxsr | kAvx | kAvx512;
   std::uint32_t bits_ = 0;
 };
 

@@ -25,7 +25,14 @@ enum class SystemForm : std::uint8_t {
   kReadControl,
   kReadSegment,
   kRepeatedString,  // see string_form.h
-  // A hook of their own, which leaves everything unusual to the call-out.
+  kPushSegment,
+  // Thunks of their own (transfer_thunks.h), which leave everything unusual to the quick hook.
+  kStac,
+  kClac,
+  kVerw,
+  kSystemCall,    // ends the block
+  kSystemReturn,  // to 64-bit code; ends it too
+  // The quick hook, which leaves everything unusual to the call-out.
   kQuick,          // goes on in the block
   kQuickTransfer,  // ends it
 };
@@ -33,6 +40,9 @@ enum class SystemForm : std::uint8_t {
 // The form of an instruction that has a row.
 SystemForm system_form(const Insn& insn, const Operation& op, ModeKey mode,
                        const guest::CpuModel& model, bool has_bmi2);
-constexpr bool ends_block(SystemForm form) { return form == SystemForm::kQuickTransfer; }
+constexpr bool ends_block(SystemForm form) {
+  return form == SystemForm::kSystemCall || form == SystemForm::kSystemReturn ||
+         form == SystemForm::kQuickTransfer;
+}
 
 }  // namespace ringshift::translator

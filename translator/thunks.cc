@@ -527,6 +527,7 @@ class Emitter {
     t.indirect_slow = at(indirect_slow_);
     if (use_bmi2_) t.link_miss = at(link_miss_);
     t.segment_check = at(segment_check_);
+    if (use_bmi2_) t.transfers = emit_transfer_thunks(arena_, t.quick);
     return t;
   }
 

@@ -10,6 +10,7 @@
 #include "translator/branch_record.h"
 #include "translator/frame.h"
 #include "translator/string_thunks.h"
+#include "translator/transfer_thunks.h"
 
 namespace ringshift::translator {
 
@@ -92,6 +93,7 @@ struct Thunks {
   const std::uint8_t* count_run = nullptr;      // called first in a block; null: no count
   const std::uint8_t* attention = nullptr;      // called from a block's cold part
   StringThunks strings;
+  TransferThunks transfers;
   bool bmi2 = false;  // blocks may use it too
 };
 

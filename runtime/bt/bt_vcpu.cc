@@ -64,6 +64,7 @@ BtVcpu::BtVcpu(guest::PhysicalMemory& memory, const guest::CpuModel& model,
   if (options_.memory != BtOptions::Memory::kTlb && thunks_.count_run) windows_.emplace(mmu_);
   Frame& f = frame();
   f.owner = this;
+  f.selection = &mmu_.selection();
   f.jump_mask = (softmmu::kJumpSets - 1) << softmmu::kJumpShift;
   f.index_mask = (softmmu::kTlbEntries - 1) << guest::kPageShift;
   f.count_mask = (translator::kRunCounts - 1) << 3;  // blocks are longer than 8 bytes
@@ -84,7 +85,7 @@ void BtVcpu::state_changed() {
 
 ExitReason BtVcpu::run() {
   set_current_vcpu(this);
-  loaded_view_ = nullptr;  // the thread, and so its GS base, may be new
+  frame().loaded_view = nullptr;  // the thread, and so its GS base, may be new
   for (;;) {
     const std::uint8_t* code = next();
     while (code) {

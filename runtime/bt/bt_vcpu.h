@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -125,10 +126,23 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool quick(const translator::Operation& op, const std::uint8_t* return_address);
   bool quick_system_call(const translator::Operation& op);
   bool quick_system_return(const translator::Operation& op);
+  bool peek_frame(unsigned item_bytes, std::uint64_t (&words)[5]);
   bool quick_interrupt_return(const translator::Operation& op);
   bool quick_alignment_check(bool on, const std::uint8_t* return_address);
+  bool quick_verify(const translator::Operation& op, bool wants_write,
+                    const std::uint8_t* return_address);
   std::optional<std::uint64_t> table_entry(std::uint16_t selector);
   void continue_at_privilege(unsigned cpl);
+  // --- quick_segments.cc ---
+  bool peek(guest::Seg segment, std::uint64_t offset, std::span<std::uint8_t> out);
+  std::optional<std::uint16_t> peek_selector(const translator::Operation& op);
+  bool quick_load_segment(const translator::Operation& op, std::uint16_t value,
+                          const std::uint8_t* return_address);
+  bool quick_move_to_segment(const translator::Operation& op, const std::uint8_t* return_address);
+  bool quick_pop_segment(const translator::Operation& op, const std::uint8_t* return_address);
+  bool quick_sysenter();
+  bool quick_sysexit();
+
   bool event_may_be_due() const {
     return frame().attention.load(std::memory_order_relaxed) || frame().interrupt_maybe;
   }
@@ -192,7 +206,6 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   std::unique_ptr<translator::Translator> translator_;
   std::unordered_map<const std::uint8_t*, const std::uint8_t*> store_stubs_;
   std::uint64_t simd_mask_ = 0;
-  softmmu::View* loaded_view_ = nullptr;
   std::atomic<bool> stop_requested_ = false, nmi_requested_ = false;
   ExitReason exit_ = ExitReason::kStopped;
   bool code_changed_ = false;  // blocks were removed since this was cleared

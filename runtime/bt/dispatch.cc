@@ -24,9 +24,17 @@ std::uint64_t BtVcpu::wrap_rip(std::uint64_t rip) const {
 void BtVcpu::set_rip(std::uint64_t rip) { state().rip = wrap_rip(rip); }
 
 void BtVcpu::sync_view() {
+  Frame& f = frame();
   softmmu::View* view = &mmu_.current();
-  if (view == loaded_view_) return;
-  loaded_view_ = view;
+  if (view == f.loaded_view) return;
+  f.loaded_view = view;
+  if (mmu_.space() != f.windows_space) {
+    f.windows_space = mmu_.space();
+    f.windows = {};
+  }
+  if (f.state.in_64bit_code())
+    f.windows[static_cast<std::size_t>(view->privilege())] =
+        reinterpret_cast<std::uint64_t>(view->flat_window());
   __builtin_ia32_wrgsbase64(reinterpret_cast<std::uint64_t>(view->flat_window()));
 }
 
@@ -191,6 +199,7 @@ const std::uint8_t* BtVcpu::find_code() {
   const bool single =
       single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) || (s.dr[7] & 0xff);
   if (single_budget_ > 0) --single_budget_;
+  mmu_.select_view();  // a segment load may have chosen another variant
   const ModeKey mode = mode_now(single);
   const auto& cs = s.segment(Seg::kCs);
   s.rip = wrap_rip(s.rip);
@@ -228,8 +237,9 @@ const std::uint8_t* BtVcpu::find_code() {
       view.jump_mode = key;
       view.jumps_are_linear = mode.is_64bit() || cs.base == 0;
     }
+    // The second page of a straddling instruction need not be global.
     view.fill_jump(s.rip, reinterpret_cast<std::uint64_t>(block->host), frame().rip_base,
-                   where->global);
+                   where->global && block->second_page == codecache::Block::kNoPage);
   }
   if (options_.log.exec) log_exec(linear, *block);
   return block->host;

@@ -19,7 +19,7 @@ BETWEEN_BLOCKS = {
     "rs_shadowpt": None,
     "rs_codecache": None,
     "rs_translator": {"mode_key", "simd_state"},  # and callouts/, from the sources
-    "rs_runtime": {"dispatch", "hooks", "board_access", "quick_transfers",
+    "rs_runtime": {"dispatch", "hooks", "board_access", "quick_transfers", "quick_segments",
                    "window_faults"},
 }
 # Works with SIMD operands, after its rows' kUsesSimd has put the guest's away.

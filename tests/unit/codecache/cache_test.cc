@@ -142,6 +142,28 @@ TEST_F(CacheTest, FindsByHostAddress) {
   EXPECT_FALSE(a->valid);
 }
 
+// Blocks far apart and close together, with things between them that are no blocks.
+TEST_F(CacheTest, FindsByHostAddressAmongMany) {
+  std::vector<Block*> blocks;
+  std::mt19937 random(7);
+  for (std::uint64_t i = 0; i < 500; ++i) {
+    blocks.push_back(add(0x1000 + i * 16));
+    if (random() % 3 == 0) arena->append(std::vector<std::uint8_t>(random() % 1500, 0xcc));
+  }
+  const std::uint8_t* first = blocks.front()->host;
+  for (int round = 0; round < 2; ++round) {
+    auto next = blocks.begin();
+    for (const std::uint8_t* at = first; at < arena->next() + 600; ++at) {
+      if (next != blocks.end() && at == (*next)->host + kHostBytes) ++next;
+      Block* expected = next != blocks.end() && at >= (*next)->host ? *next : nullptr;
+      ASSERT_EQ(cache.find_host(at), expected) << at - first;
+    }
+    cache.flush();
+    EXPECT_EQ(cache.find_host(first), nullptr);
+    blocks = {add(0x1000), add(0x2000)};
+  }
+}
+
 TEST(FaultPoints, TheLastOneAtOrBefore) {
   Block b;
   std::uint8_t code[100];

@@ -1,7 +1,7 @@
 // tests/unit/engine/system_forms_test.cc - system instructions that blocks do themselves: what they
 // compute, again and again in a loop so that every shortcut is taken, and that the unusual case
 // still reaches the call-out.
-#include "tests/unit/engine/guest_machine.h"
+#include "tests/unit/engine/system_forms.h"
 
 namespace ringshift::engine {
 namespace {
@@ -14,29 +14,8 @@ using namespace asmjit::x86;
 using namespace place;
 namespace flags = guest::flags;
 
-constexpr std::uint64_t kEntry = kCode + 0x1000;  // of SYSCALL, in another page
 constexpr std::uint64_t kArithmeticSets[] = {0, flags::kArithmetic, flags::kCf | flags::kZf,
                                              flags::kOf | flags::kPf, flags::kSf | flags::kAf};
-
-class SystemForms : public EngineTest {
- protected:
-  // 64-bit user code at kCode, the kernel's at kEntry; the user is in the GDT where SYSRET has it.
-  template <typename User, typename Kernel>
-  void load_user_and_kernel(User&& user, Kernel&& kernel) {
-    load_long(std::forward<User>(user), 3);
-    machine.put(kEntry, assemble(kEntry, std::forward<Kernel>(kernel)));
-    auto& s = machine.state();
-    s.msr.efer |= guest::efer::kSce;
-    s.msr.lstar = kEntry;
-    s.msr.sfmask = flags::kIf | flags::kDf | flags::kAc;
-    s.msr.star = std::uint64_t{select::kCode32R3} << 48 | std::uint64_t{select::kCode64} << 32;
-    s.rflags |= flags::kIf;
-    machine.vcpu->state_changed();
-  }
-  void expect_done(const Stop& stop) {
-    EXPECT_EQ(stop.vector, static_cast<int>(kDone)) << "at " << std::hex << stop.rip;
-  }
-};
 
 // PUSHF after POPF of each image, without and with what POPF leaves to the call-out.
 TEST_P(SystemForms, FlagsThroughTheStack) {
@@ -397,6 +376,128 @@ TEST_P(SystemForms, AlignmentCheckFlagOpensUserPages) {
   EXPECT_EQ(stop.vector, 14);
   EXPECT_EQ(s.cr2, kData);
   EXPECT_EQ(machine.load<std::uint64_t>(kData), 50u);
+}
+
+// VERR and VERW of each selector, from memory and from a register: only ZF changes, and a
+// descriptor that changes counts at once.
+TEST_P(SystemForms, VerifiesSegments) {
+  struct Case {
+    unsigned selector;
+    bool readable, writable, user_readable, user_writable;
+  };
+  const Case cases[] = {{0, false, false, false, false},
+                        {select::kCode64, true, false, false, false},
+                        {select::kData32, true, true, false, false},
+                        {select::kData32R3, true, true, true, true},
+                        {select::kData32 | 3, false, false, false, false},
+                        {select::kCode64R3, true, false, true, false},
+                        {select::kTss64, false, false, false, false},
+                        {0xfff8, false, false, false, false}};
+  for (const Case& c : cases)
+    for (const unsigned cpl : {0u, 3u}) {
+      load_long(
+          [&](Assembler& a) {
+            Label again = a.newLabel();
+            a.mov(r12d, 20);
+            a.xor_(esi, esi);
+            a.bind(again);
+            a.mov(word_ptr(rdi), static_cast<int>(c.selector));
+            a.mov(r15d, c.selector);
+            const auto note = [&](const Gp& bit) {
+              a.setz(bit.r8());
+              a.movzx(bit, bit.r8());
+              a.lea(esi, ptr(rsi, rsi));
+              a.lea(esi, ptr(rsi, bit.r64()));
+            };
+            a.xor_(esi, esi);
+            a.verr(word_ptr(rdi));
+            note(eax);
+            a.verr(r15w);
+            note(ebx);
+            a.verw(word_ptr(rdi));
+            note(ecx);
+            a.verw(r15w);
+            note(edx);
+            a.dec(r12d);
+            a.jnz(again);
+            a.int_(kDone);
+          },
+          cpl);
+      machine.reg(Gpr::kRdi) = kData;
+      expect_done(machine.run());
+      const unsigned r = cpl == 3 ? c.user_readable : c.readable;
+      const unsigned w = cpl == 3 ? c.user_writable : c.writable;
+      EXPECT_EQ(machine.reg(Gpr::kRsi), r << 3 | r << 2 | w << 1 | w) << c.selector << " " << cpl;
+    }
+}
+
+TEST_P(SystemForms, VerifyKeepsOtherFlagsAndReadsTheTable) {
+  for (const std::uint64_t arithmetic : kArithmeticSets) {
+    load_long([&](Assembler& a) {
+      a.mov(rax, static_cast<std::uint64_t>(kGdt + select::kData32 + 5));
+      for (const bool writable : {true, false}) {
+        a.mov(byte_ptr(rax), writable ? 0x93 : 0x91);
+        a.push(static_cast<int>(arithmetic | flags::kFixed1));
+        a.popfq();
+        a.verw(word_ptr(rdi));
+        a.pushfq();
+        a.pop(writable ? rbx : rcx);
+      }
+      a.mov(byte_ptr(rax), 0x93);
+      a.int_(kDone);
+    });
+    machine.reg(Gpr::kRdi) = kData;
+    machine.store<std::uint16_t>(kData, select::kData32);
+    expect_done(machine.run());
+    EXPECT_EQ(machine.reg(Gpr::kRbx), arithmetic | flags::kFixed1 | flags::kZf);
+    EXPECT_EQ(machine.reg(Gpr::kRcx), (arithmetic | flags::kFixed1) & ~flags::kZf);
+  }
+}
+
+TEST_P(SystemForms, VerifyFaultsOnItsOperand) {
+  load_long([](Assembler& a) {
+    a.nop();
+    a.verw(word_ptr(rdi));
+  });
+  machine.map(kData, kData, 0);
+  machine.reg(Gpr::kRdi) = kData;
+  machine.vcpu->state_changed();
+  const Stop stop = machine.run();
+  EXPECT_EQ(stop.vector, 14);
+  EXPECT_EQ(stop.rip, kCode + 1);
+  EXPECT_EQ(machine.state().cr2, kData);
+}
+
+// An interrupt that waits is no business of an IRET that leaves IF clear.
+TEST_P(SystemForms, InterruptReturnLeavesAMaskedInterruptWaiting) {
+  load_long([](Assembler& a) {
+    Label inside = a.newLabel();
+    Label open = a.newLabel();
+    const auto return_to = [&](const Label& where, std::uint64_t image) {
+      a.mov(r8, rsp);
+      a.push(static_cast<int>(select::kData32));
+      a.push(r8);
+      a.push(static_cast<int>(image));
+      a.push(static_cast<int>(select::kCode64));
+      a.lea(rax, ptr(where));
+      a.push(rax);
+      a.iretq();
+    };
+    return_to(inside, flags::kFixed1);
+    a.bind(inside);
+    a.inc(rbx);
+    return_to(open, flags::kFixed1 | flags::kIf);
+    a.bind(open);
+    a.inc(rcx);
+    a.int_(kDone);
+  });
+  machine.reg(Gpr::kRbx) = machine.reg(Gpr::kRcx) = 0;
+  machine.board.assert_interrupt(0x30);
+  machine.vcpu->request_interrupt();
+  const Stop stop = machine.run();
+  EXPECT_EQ(stop.vector, 0x30);
+  EXPECT_EQ(machine.reg(Gpr::kRbx), 1u);
+  EXPECT_EQ(machine.reg(Gpr::kRcx), 0u);
 }
 
 RS_FOR_ALL_SETTINGS(SystemForms);

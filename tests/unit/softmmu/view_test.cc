@@ -105,6 +105,36 @@ TEST_F(ViewTest, FlushKeepsGlobalsOnRequest) {
   EXPECT_FALSE(view_->find_fetch({0x4000}));
 }
 
+// A set's entries move and change their kind; a flush of local ones finds all of these, and what it
+// leaves is found by the next full one.
+TEST_F(ViewTest, JumpsThatChangeTheirKindAreFlushed) {
+  constexpr std::uint64_t kSameSet = kJumpSets << kJumpShift;
+  for (unsigned kinds = 0; kinds < 64; ++kinds) {
+    const auto global = [&](unsigned i) { return (kinds >> i & 1) != 0; };
+    for (unsigned i = 0; i < 6; ++i) fill_code(0x3000 + i * kSameSet, global(i));
+    EXPECT_EQ(view_->check_structure(), "");
+    view_->flush(true);
+    for (unsigned i = 0; i < 6; ++i)
+      if (!global(i)) EXPECT_FALSE(has_jump(0x3000 + i * kSameSet)) << kinds << " " << i;
+    fill_code(0x3000, false);
+    fill_code(0x3000, true);
+    view_->flush(true);
+    view_->flush(false);
+    for (unsigned i = 0; i < 6; ++i) EXPECT_FALSE(has_jump(0x3000 + i * kSameSet)) << kinds;
+  }
+}
+
+TEST_F(ViewTest, FlushPageDropsGlobalJumps) {
+  view_->jumps_are_linear = true;
+  fill_code(0x3010, true);
+  fill_code(0x4010, true);
+  fill_code(0x5010, false);
+  view_->flush_page({0x3000});
+  EXPECT_FALSE(has_jump(0x3010));
+  EXPECT_TRUE(has_jump(0x4010));
+  EXPECT_TRUE(has_jump(0x5010));
+}
+
 TEST_F(ViewTest, FlushPageDropsOnlyThatPage) {
   fill(0x1000, 0x8000, true, true);
   fill(0x2000, 0x9000, true);
