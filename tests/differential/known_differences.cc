@@ -41,17 +41,25 @@ bool is_other_access_fault(const Difference& d) {
   return d.what == "cr2" || is_flags(d) || d.what == "error code" ||
          (d.what == "vector" && of_access(d.native) && of_access(d.translated));
 }
-// The processor raises a fault of the segment, Ringshift that of a page at its end or start.
+// One raises a fault of the segment, the other that of a page at its end or start.
 bool wraps_at_end(const Differences& all) {
-  constexpr std::uint64_t kLongestOperand = 64;
-  bool of_segment = false, at_end = false;
+  constexpr std::uint64_t kLongestOperand = 108;
+  const auto of_segment = [](const std::string& vector) { return vector == "c" || vector == "d"; };
+  const auto at_end = [](const std::string& cr2) {
+    const std::uint64_t address = std::stoull(cr2, nullptr, 16);
+    return address == 0 || address > 0xffffffff - kLongestOperand;
+  };
+  bool native = false, translated = false, native_end = false, translated_end = false;
   for (const Difference& d : all) {
-    of_segment |= d.what == "vector" && (d.native == "c" || d.native == "d");
+    if (d.what == "vector") {
+      native = of_segment(d.native) && d.translated == "e";
+      translated = of_segment(d.translated) && d.native == "e";
+    }
     if (d.what != "cr2") continue;
-    const std::uint64_t address = std::stoull(d.translated, nullptr, 16);
-    at_end = address == 0 || address > 0xffffffff - kLongestOperand;
+    native_end = at_end(d.native);
+    translated_end = at_end(d.translated);
   }
-  return of_segment && at_end;
+  return (native && translated_end) || (translated && native_end);
 }
 bool offset_not_canonical(const Differences& all) {
   return std::any_of(all.begin(), all.end(), [](const Difference& d) {

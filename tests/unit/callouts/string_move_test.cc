@@ -88,6 +88,17 @@ TEST_F(StringMoveTest, SourceFaultsBeforeDestination) {
   EXPECT_TRUE(faults_with(move_string(core, rep(1, 8)), guest::page_fault(0x82010, 0)));
 }
 
+// The same where it is no run of whole elements in one page.
+TEST_F(StringMoveTest, SourceThatStraddlesFaultsBeforeDestination) {
+  use_small_pages();
+  map(0x82000, 0);
+  map(0x84000, 0);
+  rsi() = 0x81ffc;
+  rdi() = 0x84020;
+  rcx() = 1;
+  EXPECT_TRUE(faults_with(move_string(core, rep(8, 8)), guest::page_fault(0x82000, 0)));
+}
+
 TEST_F(StringMoveTest, BackwardFaultReportsTheLowerPage) {
   use_small_pages();
   map(0x81000, 0);
