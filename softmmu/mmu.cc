@@ -118,8 +118,16 @@ View& Mmu::view(Privilege privilege) {
   if (!view) {
     view = View::create(privilege, &unused_windows_);
     view->set_listener(listener_);
+    view->set_unexpected_return(unexpected_return_);
   }
   return *view;
+}
+
+void Mmu::set_unexpected_return(std::uint64_t host_code) {
+  unexpected_return_ = host_code;
+  for (Space& space : spaces_)
+    for (auto& view : space.views)
+      if (view) view->set_unexpected_return(host_code);
 }
 
 void Mmu::set_listener(ViewListener* listener) {

@@ -109,6 +109,8 @@ class Mmu {
   // --- For who keeps more than the views do (shadowpt/) ---
   // Told of everything that any view drops, from now on; null: nobody.
   void set_listener(ViewListener* listener);
+  // For each view, also those to come: see View::set_unexpected_return().
+  void set_unexpected_return(std::uint64_t host_code);
   // The pages around `a` as the current view may cache them.
   std::optional<LeafTable> leaf_table(guest::LinearAddress a) const;
   // A walk that changes nothing, under the state in which `view` is current; for tests.
@@ -166,6 +168,7 @@ class Mmu {
   guest::CpuState& state_;
   const PagingFeatures features_;
   UnusedWindows unused_windows_;
+  std::uint64_t unexpected_return_ = 0;
   ViewListener* listener_ = nullptr;
   Selection selection_;
   Space* space_ = nullptr;

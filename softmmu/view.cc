@@ -255,10 +255,18 @@ void View::flush_links(bool keep_global) {
   const auto all = [](std::uint16_t) { return true; };
   remove_links_if(local_links_, all);
   if (!keep_global) remove_links_if(global_links_, all);
-  for (std::uint64_t& tag : returns.tags) {
-    tag = 0;
-    asm volatile("" : : : "memory");  // stays a loop: memset would use SIMD registers
-  }
+  for (std::size_t i = 0; i < Returns::kSize; ++i) forget_return(i);
+}
+
+void View::forget_return(std::size_t entry) {
+  returns.tags[entry] = 0;
+  returns.host_code[entry] = unexpected_return_;
+  asm volatile("" : : : "memory");  // a loop of these stays one: vectors are the guest's
+}
+
+void View::set_unexpected_return(std::uint64_t host_code) {
+  unexpected_return_ = host_code;
+  for (std::size_t i = 0; i < Returns::kSize; ++i) forget_return(i);
 }
 
 // Links that leave the page or lead to it, and returns to it.
@@ -269,8 +277,8 @@ void View::drop_links_of(LinearAddress page) {
   const std::uint64_t number = guest::page_number(page.value);
   remove_links_if(local_links_, concerned);
   if (global_.code.may_hold(number)) remove_links_if(global_links_, concerned);
-  for (std::uint64_t& tag : returns.tags)
-    if (may_run_in(page, ~tag)) tag = 0;
+  for (std::size_t i = 0; i < Returns::kSize; ++i)
+    if (may_run_in(page, ~returns.tags[i])) forget_return(i);
 }
 
 void View::flush(bool keep_global) {

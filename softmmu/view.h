@@ -73,8 +73,8 @@ constexpr std::uint64_t link_tag(std::uint64_t rip_base, std::uint32_t link) {
 // cache.
 struct Returns {
   static constexpr std::size_t kSize = 256;
-  std::array<std::uint64_t, kSize> tags;  // ~(return RIP); zero matches nothing
-  std::array<std::uint64_t, kSize> host_code;
+  std::array<std::uint64_t, kSize> tags;       // ~(return RIP)
+  std::array<std::uint64_t, kSize> host_code;  // never nothing: an unused tag, zero, matches RIP -1
 };
 
 // What no RIP of this entry's set negates to.
@@ -127,6 +127,8 @@ class alignas(4096) View {
 
   // Told of everything that drops entries; `listener_slot` is the listener's own.
   void set_listener(ViewListener* listener) { listener_ = listener; }
+  // Host code that finds out where a return to R11 leads.
+  void set_unexpected_return(std::uint64_t host_code);
   std::uint32_t listener_slot = 0;
 
   static std::size_t tlb_index(guest::LinearAddress a) { return (a.value >> 12) % kTlbEntries; }
@@ -261,6 +263,7 @@ class alignas(4096) View {
   void flush_jumps_if_local();
   void flush_links(bool keep_global);
   void drop_links_of(guest::LinearAddress page);
+  void forget_return(std::size_t entry);
   template <typename Predicate>
   void remove_links_if(LinkList& list, Predicate drop);
   template <typename Predicate>
@@ -283,6 +286,7 @@ class alignas(4096) View {
   Privilege privilege_;
   bool has_windows_;
   ViewListener* listener_ = nullptr;
+  std::uint64_t unexpected_return_ = 0;
 };
 
 // From the view's first byte to the table that window_delta() points to.

@@ -61,6 +61,8 @@ std::span<const char* const> fixed_cases() {
       // FDIVP, FLD m64).
       "64:1:dbe3,6a00,d92c24,d9ee,d9ee,def9,dd042500500020",
       "pae:71c57de1aea5:66db4f16",
+      // A return to the last address, where no return is expected (run with --hot).
+      "64:78316f0a8717:f248c2ef6f,6649dfea,f30f7e1de21e0010",
   };
   return kCases;
 }

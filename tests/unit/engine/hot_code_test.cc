@@ -127,6 +127,18 @@ TEST_P(HotCode, ReturnsThatWereNotExpected) {
   EXPECT_EQ(machine.reg(Gpr::kRdx), kRounds);
 }
 
+// A return to the last address, which is canonical, where no return is expected: what an unused
+// entry's tag would match.
+TEST_P(HotCode, ReturnToTheLastAddress) {
+  machine.enter_long();
+  machine.put(kCode, assemble(kCode, [](Assembler& a) {
+                a.push(-1);
+                a.ret();
+              }));
+  EXPECT_EQ(machine.run_at(kCode).vector, 14);
+  EXPECT_EQ(machine.state().cr2, ~std::uint64_t{0});
+}
+
 // Every shape of operand: base, base and index, index alone, fixed address, RIP, over a page's end,
 // through a register that lives in memory, and with the stack pointer.
 TEST_P(HotCode, ShapesOfOperands) {
