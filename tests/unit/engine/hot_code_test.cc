@@ -139,6 +139,75 @@ TEST_P(HotCode, ReturnToTheLastAddress) {
   EXPECT_EQ(machine.state().cr2, ~std::uint64_t{0});
 }
 
+// Flags live on over look-ups and over a store to a device, whose stub keeps them where they wait.
+TEST_P(HotCode, FlagsOutliveLookUps) {
+  machine.enter_long();
+  machine.put(kCode, assemble(kCode, [](Assembler& a) {
+                Label again = a.newLabel();
+                a.bind(again);
+                a.mov(eax, 0x7fffffff);
+                a.add(eax, eax);  // OF and SF, no CF
+                a.mov(ptr(rbx), eax);
+                a.mov(ptr(rdi, 4), eax);
+                a.mov(edx, ptr(rbx));
+                a.mov(ptr(rbp, 8), edx);
+                a.seto(r8b);
+                a.setc(r9b);
+                a.movzx(r8d, r8b);
+                a.movzx(r9d, r9b);
+                a.add(r12d, r8d);
+                a.add(r13d, r9d);
+                a.dec(ecx);
+                a.jnz(again);
+                a.int_(kDone);
+              }));
+  machine.reg(Gpr::kRbx) = kData;
+  machine.reg(Gpr::kRdi) = kDevice;
+  machine.reg(Gpr::kRbp) = kData + 0x1000;
+  machine.reg(Gpr::kRcx) = kRounds;
+  machine.reg(Gpr::kR12) = machine.reg(Gpr::kR13) = 0;
+  EXPECT_EQ(machine.run_at(kCode).vector, static_cast<int>(kDone));
+  EXPECT_EQ(machine.reg(Gpr::kR12), kRounds);
+  EXPECT_EQ(machine.reg(Gpr::kR13), 0u);
+  EXPECT_EQ(machine.device.accesses.size(), kRounds);
+}
+
+// A base that steps by constants and an index serve several accesses with one look-up, or one
+// delta.
+TEST_P(HotCode, SteppedAndIndexedOperands) {
+  machine.enter_long();
+  machine.put(kCode, assemble(kCode, [](Assembler& a) {
+                Label again = a.newLabel();
+                a.bind(again);
+                a.mov(rsi, rbx);
+                a.mov(dword_ptr(rsi), 1);
+                a.add(rsi, 8);
+                a.mov(dword_ptr(rsi, 4), 2);
+                a.lea(rsi, ptr(rsi, 16));
+                a.mov(dword_ptr(rsi, -8), 3);
+                a.sub(rsi, 24);
+                a.mov(eax, ptr(rsi));
+                a.add(eax, ptr(rsi, 12));
+                a.add(eax, ptr(rsi, 16));
+                a.mov(ptr(rbx, rdi, 2, 0x20), eax);
+                a.inc(rdi);
+                a.add(eax, ptr(rbx, rdi, 2, 0x1c));
+                a.mov(ptr(rbx, rdi, 2, 0x38), eax);
+                a.dec(rdi);
+                a.dec(ecx);
+                a.jnz(again);
+                a.int_(kDone);
+              }));
+  for (const std::uint64_t base : {kData, kData + 0xff0, kData + 0xffc, kData + 0xfd0}) {
+    machine.reg(Gpr::kRbx) = base;
+    machine.reg(Gpr::kRdi) = 1;
+    machine.reg(Gpr::kRcx) = kRounds;
+    EXPECT_EQ(machine.run_at(kCode).vector, static_cast<int>(kDone));
+    EXPECT_EQ(machine.reg(Gpr::kRax), 12u) << base;
+    EXPECT_EQ(machine.reg(Gpr::kRsi), base) << base;
+  }
+}
+
 // Every shape of operand: base, base and index, index alone, fixed address, RIP, over a page's end,
 // through a register that lives in memory, and with the stack pointer.
 TEST_P(HotCode, ShapesOfOperands) {
