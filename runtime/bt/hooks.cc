@@ -200,7 +200,11 @@ std::uint64_t BtVcpu::segment_check(std::uint64_t offset, std::uint64_t packed,
     auto checked = translator::linear_address(core_, seg, offset, bytes, write);
     if (!checked && site.point->masked)
       checked = masked_linear_address(*site.point, seg, offset, bytes, write);
-    if (!checked) return fail(checked.error());
+    if (!checked) {
+      const LinearAddress wrapped{(s.segment(seg).base + offset) & 0xffffffff};
+      return fail(is_misaligned(wrapped, *site.point, bytes) ? guest::general_protection()
+                                                             : checked.error());
+    }
     linear = checked->value;
   }
   const std::uint64_t alignment = packed >> 17;

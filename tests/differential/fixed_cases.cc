@@ -63,6 +63,9 @@ std::span<const char* const> fixed_cases() {
       "pae:71c57de1aea5:66db4f16",
       // A return to the last address, where no return is expected (run with --hot).
       "64:78316f0a8717:f248c2ef6f,6649dfea,f30f7e1de21e0010",
+      // Not aligned comes before a limit, too.
+      "pae:a5876554f2cf:c4e17d2b4dd5,909090,9090,9090909090909090,9090,9090909090909090909090,"
+      "909090909090,909090",
   };
   return kCases;
 }
