@@ -202,7 +202,10 @@ std::uint32_t Insn::flags_overwritten() const {
       raw.meta.category == ZYDIS_CATEGORY_SHIFT || raw.meta.category == ZYDIS_CATEGORY_ROTATE;
   if (conditional) return 0;
   const ZydisAccessedFlags& f = *raw.cpu_flags;
-  return (f.modified | f.set_0 | f.set_1 | f.undefined) &
+  // HW: AND, OR, XOR and TEST do write AF. What others leave undefined may be what it was, and so
+  // is OF after an LZCNT of AMD's.
+  const bool logical = raw.meta.category == ZYDIS_CATEGORY_LOGICAL;
+  return (f.modified | f.set_0 | f.set_1 | (logical ? f.undefined : 0)) &
          static_cast<std::uint32_t>(guest::flags::kArithmetic);
 }
 

@@ -208,6 +208,42 @@ TEST_P(HotCode, SteppedAndIndexedOperands) {
   }
 }
 
+// Flags that an instruction leaves undefined are what they are on the processor, also where a
+// loop's head or a look-up could use them.
+TEST_P(HotCode, UndefinedFlagsAreTheProcessors) {
+  if (!__builtin_cpu_supports("lzcnt")) GTEST_SKIP() << "the host has no LZCNT";
+  std::uint32_t value = 0x00800000, native = 0, result = 0;
+  __asm__ volatile("movl $0x7fffffff, %%eax; addl $0x7fffffff, %%eax; lzcntl %2, %1; seto %b0"
+                   : "+q"(native), "=r"(result)
+                   : "m"(value)
+                   : "eax", "cc");
+  machine.enter_long();
+  machine.put(kCode, assemble(kCode, [](Assembler& a) {
+                Label head = a.newLabel(), done = a.newLabel();
+                a.mov(eax, 0x7fffffff);
+                a.add(eax, eax);  // OF
+                a.bind(head);
+                a.lzcnt(edx, dword_ptr(rbx));
+                a.seto(r8b);
+                a.movzx(r8d, r8b);
+                a.add(r12d, r8d);
+                a.lea(ecx, ptr(rcx, -1));
+                a.jecxz(ecx, done);
+                a.mov(eax, 0x7fffffff);
+                a.add(eax, eax);
+                a.jmp(head);
+                a.bind(done);
+                a.int_(kDone);
+              }));
+  machine.put(kData, {0, 0, 0x80, 0});
+  machine.reg(Gpr::kRbx) = kData;
+  machine.reg(Gpr::kRcx) = kRounds;
+  machine.reg(Gpr::kR12) = 0;
+  EXPECT_EQ(machine.run_at(kCode).vector, static_cast<int>(kDone));
+  EXPECT_EQ(machine.reg(Gpr::kRdx), result);
+  EXPECT_EQ(machine.reg(Gpr::kR12), native ? kRounds : 0);
+}
+
 // Every shape of operand: base, base and index, index alone, fixed address, RIP, over a page's end,
 // through a register that lives in memory, and with the stack pointer.
 TEST_P(HotCode, ShapesOfOperands) {
