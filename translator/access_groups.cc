@@ -84,31 +84,6 @@ bool breaks_group(const Planned& p, ModeKey mode) {
   }
 }
 
-// ADD, SUB, INC, DEC and LEA that move all of a register by a constant.
-std::optional<std::int64_t> constant_step(const Insn& insn, std::uint8_t gpr, ModeKey mode) {
-  if (insn.operand_bytes() != mode.code_bytes()) return std::nullopt;
-  const ZydisDecodedOperand& source = insn.operands[1];
-  const bool immediate = source.type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-  switch (insn.mnemonic()) {
-    case ZYDIS_MNEMONIC_INC:
-      return 1;
-    case ZYDIS_MNEMONIC_DEC:
-      return -1;
-    case ZYDIS_MNEMONIC_ADD:
-      return immediate ? std::optional(source.imm.value.s) : std::nullopt;
-    case ZYDIS_MNEMONIC_SUB:
-      return immediate ? std::optional(-source.imm.value.s) : std::nullopt;
-    case ZYDIS_MNEMONIC_LEA: {
-      const MemoryOperand m = insn.memory_operand();
-      const bool plain =
-          m.base == gpr && m.index == kNoRegister && insn.address_bytes() == mode.code_bytes();
-      return plain ? std::optional(m.displacement) : std::nullopt;
-    }
-    default:
-      return std::nullopt;
-  }
-}
-
 // How the base moves by a known amount; nullopt: it changes otherwise.
 std::optional<std::int64_t> movement(const Planned& p, std::uint8_t base, ModeKey mode) {
   if (p.kind == Kind::kPush && base == kRsp)
@@ -119,7 +94,7 @@ std::optional<std::int64_t> movement(const Planned& p, std::uint8_t base, ModeKe
     return 0;
   }
   if (p.kind == Kind::kNothing || p.kind == Kind::kDirection || p.kind == Kind::kPush) return 0;
-  if (p.insn.writes_gpr(base)) return constant_step(p.insn, base, mode);
+  if (p.insn.writes_gpr(base)) return p.insn.constant_step(base, mode.code_bytes());
   return 0;
 }
 

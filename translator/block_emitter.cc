@@ -2,17 +2,12 @@
 #include "translator/block_emitter.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 #include "translator/masked_operand.h"
 
 namespace ringshift::translator {
 namespace r = asmjit::x86;
-
-void BlockEmitter::Strict::handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) {
-  throw std::logic_error(message);
-}
 
 void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   holder_.reset();

@@ -14,6 +14,7 @@
 #include "translator/insn.h"
 #include "translator/mode_key.h"
 #include "translator/operation.h"
+#include "translator/strict_errors.h"
 #include "translator/string_form.h"
 #include "translator/system_form.h"
 #include "translator/thunks.h"
@@ -99,10 +100,18 @@ class BlockEmitter {
  private:
   using Gp = asmjit::x86::Gp;
   using Label = asmjit::Label;
-  // The part of a register that an operand of `bytes` (8, 4 or 2) names.
+  // The part of a register that an operand of `bytes` names.
   static Gp sized(const Gp& g, unsigned bytes) {
-    if (bytes == 8) return g.r64();
-    return bytes == 4 ? Gp(g.r32()) : Gp(g.r16());
+    switch (bytes) {
+      case 1:
+        return g.r8();
+      case 2:
+        return g.r16();
+      case 4:
+        return g.r32();
+      default:
+        return g.r64();
+    }
   }
   struct ColdExit {
     Label stub;
@@ -248,14 +257,9 @@ class BlockEmitter {
   asmjit::x86::Mem frame_slot(std::int32_t displacement, unsigned size = 8) const;
   asmjit::x86::Mem gpr_slot(unsigned guest, unsigned size = 8) const;
 
-  // A jump that does not reach, an operand that does not exist: our own bug, which must not run.
-  class Strict final : public asmjit::ErrorHandler {
-    void handleError(asmjit::Error, const char* message, asmjit::BaseEmitter*) override;
-  };
-
   codecache::Arena& arena_;
   const Thunks& thunks_;
-  Strict strict_;
+  StrictErrors strict_;
   asmjit::CodeHolder holder_;
   asmjit::x86::Assembler assembler_;
   codecache::Block block_;

@@ -10,19 +10,6 @@ namespace {
 
 constexpr std::uint8_t kRsi = 6, kRdi = 7;
 
-r::Gp part(const r::Gp& g, unsigned bytes) {
-  switch (bytes) {
-    case 1:
-      return g.r8();
-    case 2:
-      return g.r16();
-    case 4:
-      return g.r32();
-    default:
-      return g.r64();
-  }
-}
-
 unsigned shift_of(unsigned bytes) { return static_cast<unsigned>(std::countr_zero(bytes)); }
 
 RepeatedString repeated_string(StringKind kind, bool until_equal) {
@@ -44,7 +31,7 @@ RepeatedString repeated_string(StringKind kind, bool until_equal) {
 r::Mem BlockEmitter::string_element(std::uint8_t pointer, unsigned bytes, bool write) {
   if (windows_) return window_at(pointer, 0, bytes, write);
   const unsigned width = mode_.is_64bit() ? 8 : 4;
-  assembler_.mov(part(r::r11, width), part(r::gpq(pointer), width));
+  assembler_.mov(sized(r::r11, width), sized(r::gpq(pointer), width));
   look_up(bytes, write, !write, false);
   return r::ptr(r::r11, 0, bytes);
 }
@@ -58,7 +45,7 @@ BlockEmitter::Gp BlockEmitter::load_string_source(unsigned bytes) {
   if (bytes < 4)
     a.movzx(value.r32(), from);
   else
-    a.mov(part(value, bytes), from);
+    a.mov(sized(value, bytes), from);
   end_access();
   if (!windows_) a.mov(frame_slot(slot::temp), value);
   return value;
@@ -74,8 +61,8 @@ void BlockEmitter::step_string(unsigned bytes, bool source, bool destination) {
   a.not_(r::r10);
   const auto up = static_cast<std::int32_t>(bytes) + 1;
   const unsigned width = mode_.is_64bit() ? 8 : 4;
-  if (source) a.lea(part(r::rsi, width), r::ptr(r::rsi, r::r10, 0, up));
-  if (destination) a.lea(part(r::rdi, width), r::ptr(r::rdi, r::r10, 0, up));
+  if (source) a.lea(sized(r::rsi, width), r::ptr(r::rsi, r::r10, 0, up));
+  if (destination) a.lea(sized(r::rdi, width), r::ptr(r::rdi, r::r10, 0, up));
 }
 
 // A store's slow path may leave the block right behind the access: the pointers move before.
@@ -90,11 +77,11 @@ void BlockEmitter::string(const Insn& insn, StringKind kind) {
                                         kind == StringKind::kMovs || kind == StringKind::kStos);
   if (source && destination && !windows_) a.mov(value, frame_slot(slot::temp));
   if (kind == StringKind::kLods)
-    a.mov(part(value, bytes), element);
+    a.mov(sized(value, bytes), element);
   else if (kind == StringKind::kCmps || kind == StringKind::kScas)
-    a.cmp(part(value, bytes), element);
+    a.cmp(sized(value, bytes), element);
   else
-    a.mov(element, part(value, bytes));
+    a.mov(element, sized(value, bytes));
   step_string(bytes, source, destination);
   end_access();
 }

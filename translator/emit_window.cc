@@ -19,27 +19,10 @@ constexpr std::int64_t kSmallStep = 1 << 20;
 
 bool fs_or_gs(guest::Seg seg) { return seg == guest::Seg::kFs || seg == guest::Seg::kGs; }
 
-// ADD, SUB, INC, DEC or LEA that moves all 64 bits of a register a little.
+// Of a register that the instruction writes.
 bool is_small_step(const Insn& insn, std::uint8_t gpr) {
-  if (insn.memory && insn.mnemonic() != ZYDIS_MNEMONIC_LEA) return false;
-  if (insn.operand_bytes() != 8) return false;
-  const ZydisDecodedOperand& source = insn.operands[1];
-  switch (insn.mnemonic()) {
-    case ZYDIS_MNEMONIC_INC:
-    case ZYDIS_MNEMONIC_DEC:
-      return true;
-    case ZYDIS_MNEMONIC_ADD:
-    case ZYDIS_MNEMONIC_SUB:
-      return source.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && source.imm.value.s <= kSmallStep &&
-             source.imm.value.s >= -kSmallStep;
-    case ZYDIS_MNEMONIC_LEA: {
-      const MemoryOperand m = insn.memory_operand();
-      return m.base == gpr && m.index == kNoRegister && insn.address_bytes() == 8 &&
-             m.displacement <= kSmallStep && m.displacement >= -kSmallStep;
-    }
-    default:
-      return false;
-  }
+  const auto step = insn.constant_step(gpr, 8);
+  return step && *step <= kSmallStep && *step >= -kSmallStep;
 }
 
 bool steps_by_itself(const Insn& insn) {

@@ -130,6 +130,29 @@ bool Insn::writes_gpr(std::uint8_t number) const {
   return false;
 }
 
+std::optional<std::int64_t> Insn::constant_step(std::uint8_t number, unsigned width) const {
+  if (operand_bytes() != width) return std::nullopt;
+  const ZydisDecodedOperand& source = operands[1];
+  const bool immediate = source.type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+  switch (mnemonic()) {
+    case ZYDIS_MNEMONIC_INC:
+      return 1;
+    case ZYDIS_MNEMONIC_DEC:
+      return -1;
+    case ZYDIS_MNEMONIC_ADD:
+      return immediate ? std::optional(source.imm.value.s) : std::nullopt;
+    case ZYDIS_MNEMONIC_SUB:
+      return immediate ? std::optional(-source.imm.value.s) : std::nullopt;
+    case ZYDIS_MNEMONIC_LEA: {
+      const MemoryOperand m = memory_operand();
+      const bool plain = m.base == number && m.index == kNoRegister && address_bytes() == width;
+      return plain ? std::optional(m.displacement) : std::nullopt;
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
 MemoryOperand Insn::memory_operand() const {
   MemoryOperand m;
   if (!memory) return m;

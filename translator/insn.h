@@ -47,6 +47,8 @@ struct Insn {
   unsigned required_alignment() const;
   bool waits_for_x87() const;  // raises #MF before anything else when an x87 exception is pending
   bool writes_gpr(std::uint8_t number) const;  // any part of it
+  // By how much it moves `width` bytes of a register that it writes; nullopt: not by a constant.
+  std::optional<std::int64_t> constant_step(std::uint8_t number, unsigned width) const;
   // Arithmetic flags (guest::flags::kArithmetic bits) read, and certainly overwritten.
   std::uint32_t flags_read() const;
   std::uint32_t flags_overwritten() const;

@@ -15,9 +15,8 @@
 
 #include <asmjit/x86.h>
 
-#include <stdexcept>
-
 #include "translator/frame.h"
+#include "translator/strict_errors.h"
 
 namespace ringshift::translator {
 namespace {
@@ -26,12 +25,6 @@ namespace r = asmjit::x86;
 
 constexpr std::int32_t kDepth = 8;  // the return address of the block's call
 constexpr unsigned kRax = 0, kRcx = 1, kRsi = 6, kRdi = 7;
-
-class Strict final : public ErrorHandler {
-  void handleError(Error, const char* message, BaseEmitter*) override {
-    throw std::logic_error(message);
-  }
-};
 
 r::Mem slot_at(std::int32_t displacement, unsigned size = 8) {
   return r::ptr(r::rsp, displacement + kDepth, size);
@@ -285,7 +278,7 @@ class Emitter {
   }
 
   const std::uint8_t* call_out_;
-  Strict strict_;
+  StrictErrors strict_;
   CodeHolder code_;
   r::Assembler a_;
   RepeatedString kind_{};

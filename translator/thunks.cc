@@ -7,7 +7,7 @@
 
 #include <asmjit/x86.h>
 
-#include <stdexcept>
+#include "translator/strict_errors.h"
 
 namespace ringshift::translator {
 namespace {
@@ -38,13 +38,6 @@ const std::array<Kept, kKeptCount>& kept_registers() {
                                                      {r::r14, 14}}};
   return kept;
 }
-
-// A jump that does not reach, or an operand that does not exist: our own bug, found at start.
-class Strict final : public ErrorHandler {
-  void handleError(Error, const char* message, BaseEmitter*) override {
-    throw std::logic_error(message);
-  }
-};
 
 class Emitter {
  public:
@@ -534,7 +527,7 @@ class Emitter {
   codecache::Arena& arena_;
   const Hooks& hooks_;
   bool use_bmi2_;
-  Strict strict_;
+  StrictErrors strict_;
   CodeHolder code_;
   r::Assembler a_;
   Label enter_, leave_, slow_access_, commit_, call_out_, quick_, direct_exit_, indirect_exit_,

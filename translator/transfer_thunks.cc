@@ -10,11 +10,11 @@
 #include <asmjit/x86.h>
 
 #include <bit>
-#include <stdexcept>
 
 #include "translator/frame.h"
 #include "translator/mode_key.h"
 #include "translator/operation.h"
+#include "translator/strict_errors.h"
 
 namespace ringshift::translator {
 namespace {
@@ -54,12 +54,6 @@ constexpr std::uint64_t kCode64 = 0xa09b, kData = 0xc093;
 constexpr std::int32_t in_view(std::size_t offset) {
   return static_cast<std::int32_t>(view_field(offset));
 }
-
-class Strict final : public ErrorHandler {
-  void handleError(Error, const char* message, BaseEmitter*) override {
-    throw std::logic_error(message);
-  }
-};
 
 enum class Entry { kLong, kCompatible };
 
@@ -390,7 +384,7 @@ class TransferEmitter {
 
   codecache::Arena& arena_;
   std::uint64_t quick_;
-  Strict strict_;
+  StrictErrors strict_;
   CodeHolder code_;
   r::Assembler a_;
   Label unusual_;
