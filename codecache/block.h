@@ -68,11 +68,15 @@ struct Block {
   bool single = false;             // must not be reached but through the dispatcher
   bool hot = false;                // translated for speed; others count their runs
   bool linked_across = false;      // a view's link from another page leads here
+  // Bytes of code at its start that prepare what blocks with such code keep (translator/frame.h,
+  // "stack_delta"): who keeps it enters behind them.
+  std::uint8_t prologue_bytes = 0;
   boost::container::small_vector<Exit, 2> exits;
   boost::container::small_vector<Block*, 4> predecessors;  // with an exit linked to this block
   std::vector<FaultPoint> fault_points;
 
   static constexpr std::uint64_t kNoPage = ~std::uint64_t{0};
+  const std::uint8_t* prepared_entry() const { return host + prologue_bytes; }
   std::uint64_t physical_page() const { return key.physical & ~guest::kPageOffsetMask; }
   std::uint16_t start_offset() const {
     return static_cast<std::uint16_t>(guest::page_offset(key.physical));

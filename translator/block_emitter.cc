@@ -25,6 +25,7 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   group_offset_ = -1;
   inline_look_ups_ = flags_saved_ = false;
   windows_ = keeps_delta_ = false;
+  stack_ = {};
   delta_ = {};
   cold_misses_.clear();
   cold_call_outs_.clear();
@@ -109,7 +110,10 @@ void BlockEmitter::set_direction(bool down) {
   assembler_.mov(frame_slot(slot::direction, 4), down ? static_cast<int>(guest::flags::kDf) : 0);
 }
 
-void BlockEmitter::fall_through(std::uint32_t next) { exit_to(next, rip_width()); }
+void BlockEmitter::fall_through(std::uint32_t next) {
+  settle_stack();
+  exit_to(next, rip_width());
+}
 
 codecache::Block BlockEmitter::finish(std::span<const std::uint8_t>& code) {
   emit_cold_misses();

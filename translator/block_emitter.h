@@ -62,6 +62,9 @@ class BlockEmitter {
   // An LEA that needs no scratch register.
   static bool plain_lea(const Insn& insn);
 
+  // First in a block of hot 64-bit code with windows: from here to each of its exits,
+  // slot::stack_delta is right for guest RSP.
+  void keep_stack_delta();
   // The next instruction may access memory through the view's windows.
   void set_windows(bool on) { windows_ = on; }
   // The instruction leaves R10 alone.
@@ -188,6 +191,9 @@ class BlockEmitter {
   static DeltaKey delta_key(const Insn& insn, const MemoryOperand& m);
   void load_delta(const Gp& address, const DeltaKey& key);
   void find_delta(const Gp& base, DeltaKey key);
+  void stack_delta(const DeltaKey& key);
+  void settle_stack();
+  void follow_stack(const Insn& insn);
   void mark_window(std::uint8_t base, std::int32_t displacement, unsigned bytes, bool write);
   asmjit::x86::Mem window_at(std::uint8_t guest, std::int32_t displacement, unsigned bytes,
                              bool write);
@@ -277,6 +283,14 @@ class BlockEmitter {
   std::uint32_t next_link_ = 0;
   bool windows_ = false;
   bool keeps_delta_ = false;
+  // What is known of slot::stack_delta, where it is kept.
+  struct {
+    bool kept = false;
+    bool known = false;    // was right for RSP here, but for the small steps since
+    bool stepped = false;  // RSP made small steps since
+    bool touched = false;  // an access near RSP has shown that it is in the window still
+    bool followed = false;  // this instruction's own code saw to what it does to RSP
+  } stack_;
   DeltaKey delta_;  // what R10 has the delta for
   bool group_active_ = false;
   int group_offset_ = -1;

@@ -151,6 +151,7 @@ void BlockEmitter::branch_target_from_operand(const Insn& insn) {
 }
 
 void BlockEmitter::jump(const Insn& insn) {
+  settle_stack();
   if (insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     exit_to(insn.page_offset + insn.length() + insn.operands[0].imm.value.s,
             branch_width(insn, mode_), true);
@@ -163,6 +164,7 @@ void BlockEmitter::jump(const Insn& insn) {
 
 void BlockEmitter::conditional_jump(const Insn& insn) {
   const std::int64_t next = insn.page_offset + insn.length();
+  settle_stack();
   exit_if(host_jcc(insn.mnemonic()), next + insn.operands[0].imm.value.s,
           branch_width(insn, mode_));
   exit_to(next, rip_width());
@@ -178,6 +180,7 @@ void BlockEmitter::loop_or_jcxz(const Insn& insn) {
   const unsigned count = insn.address_bytes();
   const ZydisMnemonic m = insn.mnemonic();
   const bool counts = is_loop(m);
+  settle_stack();
   Label zero = a.newLabel(), nonzero = a.newLabel(), near_zero = a.newLabel(),
         not_taken = a.newLabel();
   if (counts) {

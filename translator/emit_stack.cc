@@ -159,6 +159,8 @@ void BlockEmitter::call(const Insn& insn) {
     a.mov(window_at(kRsp, down, bytes, true), sized(r::r11, bytes));
     adjust_rsp(down);
   } else {
+    stack_.stepped = true;
+    settle_stack();
     const r::Mem top = pushed_slot(bytes);
     a.mov(r::r10, frame_slot(slot::rip_base));
     a.lea(sized(r::r10, bytes), r::ptr(r::r10, static_cast<std::int32_t>(next)));
@@ -184,6 +186,8 @@ void BlockEmitter::ret(const Insn& insn) {
   if (windows_) {
     a.mov(sized(r::r11, bytes), window_at(kRsp, 0, bytes, false));
   } else {
+    stack_.stepped = true;
+    settle_stack();
     a.mov(sized(r::r11, bytes), top_slot(bytes));
     end_access();
     restore_flags();

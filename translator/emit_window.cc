@@ -7,7 +7,10 @@
 // 64-bit guests: the view's table gives host minus guest address of each 4 GiB piece; R10 keeps the
 // last one that was looked up while its base register stays where it is. Guards around each window
 // make any displacement safe.
+#include <utility>
+
 #include "translator/block_emitter.h"
+#include "translator/stack_delta.h"
 
 namespace ringshift::translator {
 namespace r = asmjit::x86;
@@ -59,20 +62,55 @@ BlockEmitter::DeltaKey BlockEmitter::delta_key(const Insn& insn, const MemoryOpe
   return {m.base, m.index, m.scale, m.displacement + next, true};
 }
 
+// Guards make the delta right, or its use a fault, up to 4 GiB beside the window; a block has at most
+// 64 small steps. So no way leads out of the guards unless blocks move RSP one after the other
+// without an access near it: one that did only that finds the delta again before it goes on.
+void BlockEmitter::keep_stack_delta() {
+  call_thunk(thunks_.find_stack);
+  block_.prologue_bytes = static_cast<std::uint8_t>(assembler_.offset());
+  stack_ = {.kept = true, .known = true};
+}
+
+// R10 = the delta for an access near RSP.
+void BlockEmitter::stack_delta(const DeltaKey& key) {
+  const r::Gp rsp = r::gpq(kHostRsp);
+  if (!stack_.kept) return load_delta(rsp, key);
+  if (stack_.known) {
+    assembler_.mov(r::r10, frame_slot(slot::stack_delta));
+  } else {
+    load_delta(rsp, key);
+    assembler_.mov(frame_slot(slot::stack_delta), r::r10);
+    stack_.known = true;
+  }
+  stack_.touched = true;
+  delta_ = key;
+}
+
+// Before an exit.
+void BlockEmitter::settle_stack() {
+  if (!stack_.kept || (stack_.known && (stack_.touched || !stack_.stepped))) return;
+  delta_ = {kRsp, kNoRegister, 1, 0, true};
+  stack_.known = false;
+  stack_delta(delta_);
+}
+
+void BlockEmitter::follow_stack(const Insn& insn) {
+  if (std::exchange(stack_.followed, false) || !insn.writes_gpr(kRsp)) return;
+  if (is_small_step(insn, kRsp))
+    stack_.stepped = true;
+  else
+    stack_.known = false;
+}
+
 void BlockEmitter::finish_insn(const Insn& insn) {
+  follow_stack(insn);
   if (!keeps_delta_ || !delta_.survives(insn)) delta_ = {};
   keeps_delta_ = false;
 }
 
 // R10 = host minus guest address around `address`, which is what the key says.
 void BlockEmitter::load_delta(const Gp& address, const DeltaKey& key) {
-  auto& a = assembler_;
-  a.rorx(r::r10, address.r64(), 32);
-  a.movzx(r::r10d, r::r10w);
-  r::Mem entry =
-      r::ptr(static_cast<std::uint64_t>(view_field(softmmu::kWindowTableOffset)), r::r10, 3, 8);
-  entry.setSegment(r::gs);
-  a.mov(r::r10, entry);
+  assembler_.mov(r::r10, emit_window_delta_operand(assembler_, address, r::r10));
   delta_ = key;
 }
 
@@ -80,7 +118,7 @@ void BlockEmitter::load_delta(const Gp& address, const DeltaKey& key) {
 void BlockEmitter::find_delta(const Gp& base, DeltaKey key) {
   if (key.displacement <= kSmallStep && key.displacement >= -kSmallStep) {
     key.displacement = 0;
-    return load_delta(base, key);
+    return key.base == kRsp ? stack_delta(key) : load_delta(base, key);
   }
   assembler_.lea(r::r10, r::ptr(base, static_cast<std::int32_t>(key.displacement)));
   load_delta(r::r10, key);
@@ -108,7 +146,7 @@ r::Mem BlockEmitter::window_at(std::uint8_t guest, std::int32_t displacement, un
     return m;
   }
   const DeltaKey key{guest, kNoRegister, 1, 0, true};
-  if (!delta_.serves(key)) load_delta(base, key);
+  if (!delta_.serves(key)) guest == kRsp ? stack_delta(key) : load_delta(base, key);
   mark_window(static_cast<std::uint8_t>(base.id()), displacement, bytes, write);
   return r::ptr(base, r::r10, 0, displacement, bytes);
 }
@@ -246,6 +284,7 @@ bool BlockEmitter::window_push(const Insn& insn) {
   if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     a.mov(window_at(kRsp, down, bytes, true), static_cast<std::int32_t>(operand.imm.value.s));
     adjust_rsp(down);
+    stack_.followed = true;
     return true;
   }
   const std::uint8_t number = gpr_number(operand.reg.value);
@@ -256,6 +295,7 @@ bool BlockEmitter::window_push(const Insn& insn) {
     value = r::gpq(host_register(number));
   a.mov(window_at(kRsp, down, bytes, true), sized(value, bytes));
   adjust_rsp(down);
+  stack_.followed = true;
   return true;
 }
 
@@ -270,6 +310,7 @@ bool BlockEmitter::window_pop(const Insn& insn) {
   const r::Gp to = home ? r::Gp(r::r11) : r::Gp(r::gpq(host_register(number)));
   a.mov(sized(to, bytes), window_at(kRsp, 0, bytes, false));
   adjust_rsp(static_cast<std::int32_t>(bytes));
+  stack_.followed = true;
   if (home) a.mov(gpr_slot(number), r::r11);
   return true;
 }
@@ -282,6 +323,9 @@ bool BlockEmitter::window_leave(const Insn& insn) {
   a.mov(sized(r::r11, bytes), window_at(kRbp, 0, bytes, false));
   a.lea(sized(r::gpq(kHostRsp), bytes), r::ptr(r::rbp, static_cast<std::int32_t>(bytes)));
   a.mov(sized(r::rbp, bytes), sized(r::r11, bytes));
+  if (!stack_.kept) return true;
+  a.mov(frame_slot(slot::stack_delta), r::r10);
+  stack_.known = stack_.touched = stack_.followed = true;
   return true;
 }
 

@@ -117,6 +117,11 @@ constexpr std::int32_t segment_base(guest::Seg seg) {
                                    static_cast<std::size_t>(seg) * sizeof(guest::SegmentRegister) +
                                    offsetof(guest::SegmentRegister, base));
 }
+// What to add to an address near guest RSP to reach the stack's window (shadowpt/), for hot blocks
+// of 64-bit code with windows. In the home of RSP, which is free while RSP is in R15. All ways from
+// C++, and the thunks that change the view or enter by a jump cache, make it so; blocks that do not
+// use it do not keep it, and enter others at their prologue.
+inline constexpr std::int32_t stack_delta = gpr(4);
 // A taken branch's BranchRecord: in the home of RBX, which is free while RBX is in its register.
 inline constexpr std::int32_t branch = gpr(3);
 inline constexpr std::int32_t rflags = offsetof(guest::CpuState, rflags);

@@ -92,6 +92,7 @@ struct Thunks {
   const std::uint8_t* segment_check = nullptr;  // R11 offset, R10d packed -> R11 linear
   const std::uint8_t* count_run = nullptr;      // called first in a block; null: no count
   const std::uint8_t* attention = nullptr;      // called from a block's cold part
+  const std::uint8_t* find_stack = nullptr;     // slot::stack_delta for guest RSP; uses R10
   StringThunks strings;
   TransferThunks transfers;
   bool bmi2 = false;  // blocks may use it too

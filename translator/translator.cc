@@ -515,11 +515,12 @@ bool Translator::may_be_hot(ModeKey mode) {
 TranslateStatus Translator::translate(const TranslateRequest& request) {
   if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
   emitter_.begin(request.key, request.mode);
+  const bool hot = request.tier == Tier::kHot;
+  const bool windows = hot && request.mode.windows();
+  if (windows && request.mode.is_64bit()) emitter_.keep_stack_delta();
   if (request.tier == Tier::kCounted) emitter_.count_run();
   if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
-  const bool hot = request.tier == Tier::kHot;
   if (hot) emitter_.set_hot();
-  const bool windows = hot && request.mode.windows();
   if (windows) allow_windows(request.checked);
   clear_groups({plan_.data(), planned_});
   if (request.group_accesses && !windows) form_groups({plan_.data(), planned_}, request.mode);

@@ -87,13 +87,14 @@ void BtVcpu::before_mmio() {
 
 void BtVcpu::block_removed(const codecache::Block& block) {
   code_changed_ = true;
+  const auto entry = reinterpret_cast<std::uint64_t>(block.prepared_entry());
   // Only where RIP and the linear address share their page offset is the entry's place known.
   const translator::ModeKey mode(block.key.mode);
   if (mode.is_64bit() || mode.flat())
-    mmu_.drop_jump(block.start_offset(), reinterpret_cast<std::uint64_t>(block.host));
+    mmu_.drop_jump(block.start_offset(), entry);
   else
     mmu_.flush_jumps();
-  if (block.linked_across) mmu_.drop_links(reinterpret_cast<std::uint64_t>(block.host));
+  if (block.linked_across) mmu_.drop_links(entry);
 }
 
 void BtVcpu::all_removed() {

@@ -238,11 +238,12 @@ const std::uint8_t* BtVcpu::find_code() {
       view.jumps_are_linear = mode.is_64bit() || cs.base == 0;
     }
     // The second page of a straddling instruction need not be global.
-    view.fill_jump(s.rip, reinterpret_cast<std::uint64_t>(block->host), frame().rip_base,
+    view.fill_jump(s.rip, reinterpret_cast<std::uint64_t>(block->prepared_entry()),
+                   frame().rip_base,
                    where->global && block->second_page == codecache::Block::kNoPage);
   }
   if (options_.log.exec) log_exec(linear, *block);
-  return block->host;
+  return block->prepared_entry();
 }
 
 codecache::Block* BtVcpu::find_block(LinearAddress linear, const softmmu::Translation& where,

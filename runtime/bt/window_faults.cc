@@ -67,6 +67,9 @@ bool BtVcpu::try_to_mend(const FaultPoint& point, void* context) {
     return false;
   if (!cover(first, write) || !cover(last, write)) return false;
   g[REG_R10] = delta();
+  // Windows may have gone to make room. This is slot::stack_delta.
+  frame().state.reg(guest::Gpr::kRsp) =
+      view.window_delta()[softmmu::window_index(static_cast<std::uint64_t>(g[REG_R15]))];
   ++mended_faults_;
   return true;
 }
