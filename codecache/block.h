@@ -38,9 +38,10 @@ struct FaultPoint {
   // An access through a window: its address is the host register's value and the displacement.
   std::uint8_t window_base = kNoWindow;  // host register, or kFlatWindow
   std::uint8_t window_bytes = 0;
-  std::uint8_t window_faults = 0;  // that no mapping could mend
+  std::uint8_t window_faults = 0;  // that no mapping could mend, shortly one after the other
   bool window_write = false;
   std::int32_t window_displacement = 0;
+  std::uint64_t window_fault_time = 0;  // of the last one, in host TSC cycles
 
   static constexpr std::uint8_t kNoWindow = 0xff, kFlatWindow = 0xfe;
 };

@@ -67,6 +67,7 @@ class Emitter {
                          &inline_delta_miss_,
                          &inline_segment_check_,
                          &find_stack_,
+                         &unexpected_return_,
                          &inline_commit_})
       *label = a_.newLabel();
     for (Label& label : read_) label = a_.newLabel();
@@ -108,6 +109,7 @@ class Emitter {
     if (use_bmi2_) emit_link_miss();
     if (use_bmi2_) emit_count_run();
     if (use_bmi2_) emit_find_stack();
+    emit_unexpected_return();
     return finish();
   }
 
@@ -465,6 +467,12 @@ class Emitter {
     emit_jumped_to(fill, hooks_.link_miss);
   }
 
+  void emit_unexpected_return() {
+    a_.bind(unexpected_return_);
+    a_.mov(r::rcx, slot(slot::gpr(1), 0));
+    a_.jmp(sequential_exit_);
+  }
+
   void emit_find_stack() {
     a_.bind(find_stack_);
     emit_stack_delta(a_, r::r10, kCallDepth);
@@ -532,6 +540,7 @@ class Emitter {
     if (use_bmi2_) t.count_run = at(count_run_);
     if (use_bmi2_) t.find_stack = at(find_stack_);
     t.indirect_slow = at(indirect_slow_);
+    t.unexpected_return = at(unexpected_return_);
     if (use_bmi2_) t.link_miss = at(link_miss_);
     t.segment_check = at(segment_check_);
     if (use_bmi2_) t.transfers = emit_transfer_thunks(arena_, t.quick);
@@ -547,7 +556,7 @@ class Emitter {
   Label enter_, leave_, slow_access_, commit_, call_out_, quick_, direct_exit_, indirect_exit_,
       sequential_exit_, attention_, indirect_slow_, segment_check_, group_miss_, inline_miss_,
       inline_delta_miss_, inline_segment_check_, inline_commit_, inline_group_miss_, count_run_,
-      link_miss_, find_stack_;
+      link_miss_, find_stack_, unexpected_return_;
   std::array<Label, kGroupSpans.size()> group_read_, group_write_;
   std::array<Label, kSizeClasses> read_, write_;
   MissLabels read_miss_, write_miss_;

@@ -62,7 +62,7 @@ BtVcpu::BtVcpu(guest::PhysicalMemory& memory, const guest::CpuModel& model,
       row_counts_(translator::instruction_table().size()) {
   arena_->seal();
   // A RIP of -1 is canonical: the RET has nothing to say about it.
-  mmu_.set_unexpected_return(reinterpret_cast<std::uint64_t>(thunks_.sequential_exit));
+  mmu_.set_unexpected_return(reinterpret_cast<std::uint64_t>(thunks_.unexpected_return));
   if (options_.memory != BtOptions::Memory::kTlb && thunks_.count_run) windows_.emplace(mmu_);
   Frame& f = frame();
   f.owner = this;

@@ -112,6 +112,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool try_to_mend(const codecache::FaultPoint& point, void* context);
   bool mend_window(const codecache::FaultPoint& point, void* context);
   bool cover(guest::LinearAddress a, bool write);
+  static void note_window_fault(codecache::FaultPoint& point);
   void look_up_instead();
   void note_tick();
   translator::ModeKey mode_now(bool single);

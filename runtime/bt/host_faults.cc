@@ -114,7 +114,7 @@ bool BtVcpu::on_host_fault(int trap_number, void* context) {
     auto* point = block ? const_cast<codecache::FaultPoint*>(block->fault_point(rip)) : nullptr;
     if (point && point->window_base != codecache::FaultPoint::kNoWindow) {
       if (mend_window(*point, context)) return true;
-      ++point->window_faults;
+      note_window_fault(*point);
       window_fault_ = rip;
       leave_at_fault(*block, *point, context, translator::Leave::kWindowFault);
       return true;

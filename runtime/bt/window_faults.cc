@@ -2,6 +2,7 @@
 // that may be mapped is, and the access runs again; everything else (MMIO, code, page tables to be,
 // faults) is looked up as in other code, and an instruction that often needs that is translated so.
 #include <ucontext.h>
+#include <x86intrin.h>
 
 #include "runtime/bt/bt_vcpu.h"
 
@@ -11,8 +12,10 @@ using guest::LinearAddress;
 
 namespace {
 
-// A host fault costs some microseconds, a look-up some nanoseconds.
+// A host fault costs some microseconds, a look-up some nanoseconds: faults that come often make an
+// instruction look up. Those of a program that walks through fresh memory come once a page.
 constexpr std::uint8_t kFaultsToLookUp = 4;
+constexpr std::uint64_t kOftenCycles = 100'000;
 // Interrupts that a view has to live through before filling windows for it pays: its process was
 // not over within a tick of the guest's timer.
 constexpr std::uint8_t kTicksToWindows = 2;
@@ -72,6 +75,14 @@ bool BtVcpu::try_to_mend(const FaultPoint& point, void* context) {
       view.window_delta()[softmmu::window_index(static_cast<std::uint64_t>(g[REG_R15]))];
   ++mended_faults_;
   return true;
+}
+
+// In the signal's handler.
+void BtVcpu::note_window_fault(FaultPoint& point) {
+  const std::uint64_t now = __rdtsc();
+  if (now - point.window_fault_time > kOftenCycles) point.window_faults = 0;
+  point.window_fault_time = now;
+  ++point.window_faults;
 }
 
 void BtVcpu::look_up_instead() {
