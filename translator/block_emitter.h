@@ -90,7 +90,8 @@ class BlockEmitter {
   void ret(const Insn& insn);
   // Branches.
   void jump(const Insn& insn);
-  void conditional_jump(const Insn& insn);
+  // Not taken, it leaves the block (`ends_block`) or goes on in it.
+  void conditional_jump(const Insn& insn, bool ends_block);
   void loop_or_jcxz(const Insn& insn);
   // The block goes on at the page offset `next`, which has no code here.
   void fall_through(std::uint32_t next);

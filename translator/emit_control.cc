@@ -162,12 +162,13 @@ void BlockEmitter::jump(const Insn& insn) {
   exit_indirect(branch_record(false));
 }
 
-void BlockEmitter::conditional_jump(const Insn& insn) {
+void BlockEmitter::conditional_jump(const Insn& insn, bool ends_block) {
   const std::int64_t next = insn.page_offset + insn.length();
   settle_stack();
   exit_if(host_jcc(insn.mnemonic()), next + insn.operands[0].imm.value.s,
           branch_width(insn, mode_));
-  exit_to(next, rip_width());
+  if (ends_block) exit_to(next, rip_width());
+  keeps_delta_ = true;
 }
 
 // LOOP and JCXZ have no form with a 32-bit displacement: a short branch around the exit. rCX by the

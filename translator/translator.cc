@@ -314,6 +314,13 @@ void Translator::classify(Planned& p, ModeKey mode) const {
   p.kind = Kind::kGeneric;
 }
 
+namespace {
+// Compilers lay code out so that these are rarely taken: hot code goes on behind them.
+bool is_forward_branch(const Planned& p) {
+  return p.kind == Kind::kConditional && p.insn.operands[0].imm.value.s > 0;
+}
+}  // namespace
+
 TranslateStatus Translator::decode_block(const TranslateRequest& request) {
   planned_ = 0;
   std::size_t at = 0;
@@ -337,6 +344,7 @@ TranslateStatus Translator::decode_block(const TranslateRequest& request) {
                                                     : guest::invalid_opcode());
     } else {
       classify(p, request.mode);
+      if (request.tier == Tier::kHot && is_forward_branch(p)) p.ends_block = false;
     }
     ++planned_;
     at += p.insn.length();
@@ -354,7 +362,8 @@ TranslateStatus Translator::decode_block(const TranslateRequest& request) {
 bool Translator::flags_live_at_head() const {
   std::uint32_t unknown = static_cast<std::uint32_t>(guest::flags::kArithmetic);
   for (std::size_t i = 0; i < planned_; ++i) {
-    if (plan_[i].kind == Kind::kCallOut) return true;
+    const Kind kind = plan_[i].kind;
+    if (kind == Kind::kCallOut || kind == Kind::kConditional) return true;
     if (plan_[i].insn.flags_read() & unknown) return true;
     unknown &= ~plan_[i].insn.flags_overwritten();
     if (unknown == 0) return false;
@@ -501,7 +510,7 @@ void Translator::emit_kind(const Planned& p) {
     case Kind::kJump:
       return emitter_.jump(p.insn);
     case Kind::kConditional:
-      return emitter_.conditional_jump(p.insn);
+      return emitter_.conditional_jump(p.insn, p.ends_block);
     case Kind::kLoop:
       return emitter_.loop_or_jcxz(p.insn);
   }
