@@ -41,6 +41,11 @@ struct FaultPoint {
   std::uint8_t window_faults = 0;  // that no mapping could mend, shortly one after the other
   bool window_write = false;
   std::int32_t window_displacement = 0;
+  // Of a loop that keeps deltas in the frame: which one, and where it has its base included, the
+  // host register (kNoWindow: none) that is the index, and its scale.
+  std::uint8_t loop_delta = kNoWindow;
+  bool with_base = false;
+  std::uint8_t window_index = kNoWindow, window_index_shift = 0;
   std::uint64_t window_fault_time = 0;  // of the last one, in host TSC cycles
 
   static constexpr std::uint8_t kNoWindow = 0xff, kFlatWindow = 0xfe;

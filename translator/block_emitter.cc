@@ -26,6 +26,7 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   inline_look_ups_ = flags_saved_ = false;
   windows_ = keeps_delta_ = false;
   stack_ = {};
+  loop_ = {};
   delta_ = {};
   cold_misses_.clear();
   cold_call_outs_.clear();
@@ -47,6 +48,7 @@ void BlockEmitter::embed(const HostBytes& bytes) {
 }
 
 void BlockEmitter::call_thunk(const std::uint8_t* thunk) {
+  loop_.made_calls = true;
   assembler_.call(reinterpret_cast<std::uint64_t>(thunk));
 }
 

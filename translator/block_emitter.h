@@ -67,6 +67,23 @@ class BlockEmitter {
   void keep_stack_delta();
   // The next instruction may access memory through the view's windows.
   void set_windows(bool on) { windows_ = on; }
+  // A loop of one block (emit_loop.cc) looks the deltas of some of its accesses up once, ahead of
+  // its first turn. Only while no code of the loop calls anything: see made_calls().
+  struct LoopDelta {
+    const Insn* first;  // of the accesses that share it
+    bool with_base;     // its base register does not change
+  };
+  void begin_loop(std::span<const LoopDelta> deltas);
+  // The next instruction's accesses use this one of them; negative: none.
+  void set_loop_delta(int number) { loop_.next = number; }
+  // Since begin_loop(), something was called that may change windows.
+  bool made_calls() const { return loop_.made_calls; }
+  // Whether one look-up serves an access of `second` after `first`; and whether it does so over
+  // `between`, which runs meanwhile.
+  static bool may_loop(const Insn& insn);
+  static bool same_delta(const Insn& first, const Insn& second);
+  static bool delta_survives(const Insn& access, const Insn& between);
+  static bool changes_base(const Insn& access, const Insn& between);
   // The instruction leaves R10 alone.
   void keep_delta() { keeps_delta_ = true; }
   // After each instruction: what R10 holds for the next one.
@@ -186,6 +203,7 @@ class BlockEmitter {
     std::uint8_t base = kNoRegister, index = kNoRegister, scale = 1;
     std::int64_t displacement = 0;
     bool known = false;
+    int with_base = -1;  // R10 is this delta of the loop's, and the base is in it
     bool serves(const DeltaKey& wanted) const;
     bool survives(const Insn& insn) const;
   };
@@ -196,6 +214,13 @@ class BlockEmitter {
   void settle_stack();
   void follow_stack(const Insn& insn);
   void mark_window(std::uint8_t base, std::int32_t displacement, unsigned bytes, bool write);
+  // --- emit_loop.cc ---
+  void find_loop_delta(std::size_t number);
+  void use_loop_delta(int number);
+  bool window_with_base(const Insn& insn, HostOperand& operand, bool& uses_r11);
+  void prepare_window_with_base(const Insn& insn, const HostOperand& operand);
+  void mark_loop_delta();
+  bool to_loop(std::int64_t target);
   asmjit::x86::Mem window_at(std::uint8_t guest, std::int32_t displacement, unsigned bytes,
                              bool write);
   bool window_operand(const Insn& insn, HostOperand& operand, bool& uses_r11);
@@ -284,6 +309,14 @@ class BlockEmitter {
   std::uint32_t next_link_ = 0;
   bool windows_ = false;
   bool keeps_delta_ = false;
+  struct Loop {
+    bool active = false;
+    Label start;
+    std::vector<LoopDelta> deltas;
+    std::vector<DeltaKey> keys;  // of these
+    int next = -1;
+    bool made_calls = false;
+  } loop_;
   // What is known of slot::stack_delta, where it is kept.
   struct {
     bool kept = false;

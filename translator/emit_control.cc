@@ -153,8 +153,12 @@ void BlockEmitter::branch_target_from_operand(const Insn& insn) {
 void BlockEmitter::jump(const Insn& insn) {
   settle_stack();
   if (insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-    exit_to(insn.page_offset + insn.length() + insn.operands[0].imm.value.s,
-            branch_width(insn, mode_), true);
+    const std::int64_t target =
+        insn.page_offset + insn.length() + insn.operands[0].imm.value.s;
+    if (to_loop(target))
+      assembler_.jmp(loop_.start);
+    else
+      exit_to(target, branch_width(insn, mode_), true);
     return;
   }
   branch_target_from_operand(insn);
@@ -164,9 +168,12 @@ void BlockEmitter::jump(const Insn& insn) {
 
 void BlockEmitter::conditional_jump(const Insn& insn, bool ends_block) {
   const std::int64_t next = insn.page_offset + insn.length();
+  const std::int64_t target = next + insn.operands[0].imm.value.s;
   settle_stack();
-  exit_if(host_jcc(insn.mnemonic()), next + insn.operands[0].imm.value.s,
-          branch_width(insn, mode_));
+  if (to_loop(target))
+    assembler_.long_().emit(host_jcc(insn.mnemonic()), loop_.start);
+  else
+    exit_if(host_jcc(insn.mnemonic()), target, branch_width(insn, mode_));
   if (ends_block) exit_to(next, rip_width());
   keeps_delta_ = true;
 }

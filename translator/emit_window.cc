@@ -44,7 +44,7 @@ bool steps_by_itself(const Insn& insn) {
 // not far from the address that it was looked up for.
 bool BlockEmitter::DeltaKey::serves(const DeltaKey& wanted) const {
   const std::int64_t distance = wanted.displacement - displacement;
-  return known && wanted.known && base == wanted.base && index == wanted.index &&
+  return with_base < 0 && known && wanted.known && base == wanted.base && index == wanted.index &&
          scale == wanted.scale && distance <= kSmallStep && distance >= -kSmallStep;
 }
 
@@ -156,6 +156,7 @@ r::Mem BlockEmitter::window_at(std::uint8_t guest, std::int32_t displacement, un
 bool BlockEmitter::window_operand(const Insn& insn, HostOperand& operand, bool& uses_r11) {
   const MemoryOperand m = insn.memory_operand();
   uses_r11 = true;
+  if (window_with_base(insn, operand, uses_r11)) return true;
   if (!mode_.is_64bit()) {
     if (insn.address_bytes() != 4 || (m.segment == guest::Seg::kCs && insn.writes_memory))
       return false;
@@ -198,7 +199,9 @@ void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& o
     mark_window(codecache::FaultPoint::kFlatWindow, 0, insn.memory_bytes, write);
     return;
   }
+  if (operand.base == kScratchValue) return prepare_window_with_base(insn, operand);
   const DeltaKey key = delta_key(insn, m);
+  if (loop_.next >= 0) use_loop_delta(loop_.next);
   if (key.known && m.index == kNoRegister && m.base < 16) {
     if (lives_in_memory(m.base)) a.mov(r::r11, gpr_slot(m.base));
     if (!delta_.serves(key)) find_delta(r::gpq(operand.base), key);
@@ -209,9 +212,11 @@ void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& o
       a.mov(r::r10, frame_slot(slot::segment_base(m.segment)));
       a.lea(r::r11, r::ptr(r::r11, r::r10));
     }
+    if (loop_.next >= 0) use_loop_delta(loop_.next);
     if (!delta_.serves(key)) load_delta(r::r11, key);
   }
   mark_window(operand.base, operand.displacement, insn.memory_bytes, write);
+  mark_loop_delta();
 }
 
 // A whole instruction with a memory operand. False: it has no window form.

@@ -28,6 +28,10 @@ namespace ringshift::translator {
 inline constexpr std::uint64_t kNoRip = 0x5a00000000000000;  // not canonical
 inline constexpr std::size_t kBounceBytes = 128;  // an access of 64 bytes at any alignment
 
+inline constexpr std::size_t kLoopDeltas = 6;
+// Makes any canonical address one that is not.
+inline constexpr std::uint64_t kNoDelta = std::uint64_t{1} << 62;
+
 inline constexpr std::size_t kRunCounts = 8192;
 inline constexpr unsigned kRunsToPromote = 64;
 inline constexpr unsigned kMissesToLink = 16;
@@ -70,6 +74,9 @@ struct alignas(64) Frame {
   // views by Privilege, as far as 64-bit code ran in them: 0 in others.
   std::array<std::uint64_t, 3> windows{};
   const void* windows_space = nullptr;   // whose windows these are
+  // Of the loop that is running (translator/emit_loop.cc): what to add to addresses, and what part
+  // of that is an address itself.
+  std::array<std::uint64_t, kLoopDeltas> loop_deltas{}, loop_bases{};
   softmmu::View* loaded_view = nullptr;  // the one that the host's GS base is the window of
   softmmu::Mmu::Selection* selection = nullptr;
   std::uint32_t pending_vector = 0;
@@ -111,6 +118,8 @@ RS_SLOT(bounce);
 RS_SLOT(windows);
 RS_SLOT(loaded_view);
 RS_SLOT(selection);
+RS_SLOT(loop_deltas);
+RS_SLOT(loop_bases);
 #undef RS_SLOT
 constexpr std::int32_t segment_base(guest::Seg seg) {
   return static_cast<std::int32_t>(offsetof(guest::CpuState, seg) +

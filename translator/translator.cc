@@ -469,6 +469,7 @@ void Translator::choose_inline_look_ups(bool wanted) {
 void Translator::emit(const Planned& p) {
   emitter_.begin_insn(p.insn);
   emitter_.set_windows(p.windows);
+  emitter_.set_loop_delta(p.loop_delta);
   if (p.kind == Kind::kNothing || p.kind == Kind::kDirection) emitter_.keep_delta();
   if (needs_flags(p)) emitter_.restore_flags();
   emitter_.set_inline_look_ups(p.inline_look_ups);
@@ -521,25 +522,59 @@ bool Translator::may_be_hot(ModeKey mode) {
          (mode.is_64bit() || (mode.flat() && mode.code_bytes() == 4));
 }
 
-TranslateStatus Translator::translate(const TranslateRequest& request) {
-  if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
-  emitter_.begin(request.key, request.mode);
+// Accesses that a look-up ahead of the loop can serve, by the deltas that they share.
+std::vector<BlockEmitter::LoopDelta> Translator::choose_loop_deltas() {
+  const std::span<Planned> plan(plan_.data(), planned_);
+  const auto every = [&](auto holds) {
+    return std::all_of(plan.begin(), plan.end(), [&](const Planned& p) { return holds(p.insn); });
+  };
+  std::vector<BlockEmitter::LoopDelta> deltas;
+  for (Planned& p : plan) {
+    if (p.kind != Kind::kGeneric || !p.insn.memory || !p.insn.memory_bytes || !p.windows) continue;
+    if (!BlockEmitter::may_loop(p.insn)) continue;
+    if (!every([&](const Insn& i) { return BlockEmitter::delta_survives(p.insn, i); })) continue;
+    auto known = std::find_if(deltas.begin(), deltas.end(), [&](const auto& d) {
+      return BlockEmitter::same_delta(*d.first, p.insn);
+    });
+    if (known == deltas.end()) {
+      if (deltas.size() == kLoopDeltas) continue;
+      const bool fixed = every([&](const Insn& i) { return !BlockEmitter::changes_base(p.insn, i); });
+      known = deltas.insert(known, {&p.insn, fixed});
+    }
+    p.loop_delta = static_cast<int>(known - deltas.begin());
+  }
+  return deltas;
+}
+
+void Translator::emit_block(const TranslateRequest& request, bool loop) {
   const bool hot = request.tier == Tier::kHot;
   const bool windows = hot && request.mode.windows();
+  emitter_.begin(request.key, request.mode);
   if (windows && request.mode.is_64bit()) emitter_.keep_stack_delta();
   if (request.tier == Tier::kCounted) emitter_.count_run();
+  for (std::size_t i = 0; i < planned_; ++i) plan_[i].loop_delta = -1;
+  if (loop) emitter_.begin_loop(choose_loop_deltas());
   if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
   if (hot) emitter_.set_hot();
+  for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
+  const Planned& last = plan_[planned_ - 1];
+  if (last.ends_block) return;
+  emitter_.restore_flags();
+  emitter_.fall_through(last.insn.page_offset + last.insn.length());
+}
+
+TranslateStatus Translator::translate(const TranslateRequest& request) {
+  if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
+  const bool hot = request.tier == Tier::kHot;
+  const bool windows = hot && request.mode.windows();
   if (windows) allow_windows(request.checked);
   clear_groups({plan_.data(), planned_});
   if (request.group_accesses && !windows) form_groups({plan_.data(), planned_}, request.mode);
   choose_inline_look_ups(hot && !windows);
-  for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
-  const Planned& last = plan_[planned_ - 1];
-  if (!last.ends_block) {
-    emitter_.restore_flags();
-    emitter_.fall_through(last.insn.page_offset + last.insn.length());
-  }
+  const bool loop = request.loops && windows && request.mode.is_64bit() && loops_to_itself() &&
+                    plan_[planned_ - 1].kind != Kind::kLoop;
+  emit_block(request, loop);
+  if (loop && emitter_.made_calls()) emit_block(request, false);
   block_ = emitter_.finish(code_);
   return TranslateStatus::kOk;
 }

@@ -42,6 +42,7 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   request.loop_head = cache_.is_marked(request.key, codecache::Mark::kLoopHead);
   request.group_accesses = !cache_.is_marked(request.key, codecache::Mark::kUngrouped);
   request.tier = tier_of(request.key, mode);
+  request.loops = options_.chain;
   const std::vector<std::uint16_t> checked =
       cache_.marked_offsets(physical.value, codecache::Mark::kChecked);
   request.checked = checked;

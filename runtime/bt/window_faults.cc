@@ -27,6 +27,18 @@ int host_register_index(std::uint8_t number) {
   return kIndex[number];
 }
 
+// The first byte of an access; `base`: of one that has it in R10.
+LinearAddress window_address(const FaultPoint& point, const gregset_t& g, std::uint64_t base) {
+  const auto value = [&](std::uint8_t reg) {
+    return static_cast<std::uint64_t>(g[host_register_index(reg)]);
+  };
+  if (!point.with_base) base = value(point.window_base);
+  if (point.window_index != FaultPoint::kNoWindow)
+    base += value(point.window_index) << point.window_index_shift;
+  return LinearAddress{
+      base + static_cast<std::uint64_t>(static_cast<std::int64_t>(point.window_displacement))};
+}
+
 }  // namespace
 
 // In the signal's handler, which has interrupted translated code and so no C++. Page tables are
@@ -56,21 +68,24 @@ bool BtVcpu::try_to_mend(const FaultPoint& point, void* context) {
     ++mended_faults_;
     return true;
   }
-  const auto base = static_cast<std::uint64_t>(g[host_register_index(point.window_base)]);
-  const LinearAddress first{
-      base + static_cast<std::uint64_t>(static_cast<std::int64_t>(point.window_displacement))};
+  const std::uint64_t kept = point.with_base ? frame().loop_bases[point.loop_delta] : 0;
+  const LinearAddress first = window_address(point, g, kept);
   const LinearAddress last = first + (point.window_bytes - 1);
   if (!guest::is_canonical(first.value) || !guest::is_canonical(last.value)) return false;
   // Over the border of a piece: nothing that can be mapped makes that right.
   const std::size_t piece = softmmu::window_index(first.value);
   if (softmmu::window_index(last.value) != piece) return false;
-  const auto delta = [&] { return static_cast<greg_t>(view.window_delta()[piece]); };
+  const auto delta = [&] { return static_cast<greg_t>(view.window_delta()[piece] + kept); };
   if (g[REG_R10] == delta() && windows_->covered(view, first, write) &&
       windows_->covered(view, last, write))
     return false;
+  const std::uint64_t evictions = windows_->counters().evictions;
   if (!cover(first, write) || !cover(last, write)) return false;
+  if (windows_->counters().evictions != evictions) frame().loop_deltas.fill(translator::kNoDelta);
   g[REG_R10] = delta();
-  // Windows may have gone to make room. This is slot::stack_delta.
+  if (point.loop_delta != FaultPoint::kNoWindow)
+    frame().loop_deltas[point.loop_delta] = static_cast<std::uint64_t>(g[REG_R10]);
+  // This is slot::stack_delta, whose window may have been another.
   frame().state.reg(guest::Gpr::kRsp) =
       view.window_delta()[softmmu::window_index(static_cast<std::uint64_t>(g[REG_R15]))];
   ++mended_faults_;
