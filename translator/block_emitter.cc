@@ -26,6 +26,7 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   inline_look_ups_ = flags_saved_ = false;
   windows_ = keeps_delta_ = false;
   stack_ = {};
+  rsp_ahead_ = 0;
   loop_ = {};
   delta_ = {};
   cold_misses_.clear();
@@ -87,10 +88,12 @@ void BlockEmitter::mark_insn_start() {
   p.masked = masked_operand_;
   p.alignment = alignment_;
   p.waits_for_x87 = waits_for_x87_;
+  p.rsp_ahead = static_cast<std::int16_t>(rsp_ahead_);
   block_.fault_points.push_back(p);
 }
 
-void BlockEmitter::begin_insn(const Insn& insn) {
+void BlockEmitter::begin_insn(const Insn& insn, bool any_rsp) {
+  if (!any_rsp) commit_rsp();
   insn_ = &insn;
   in_shadow_ = std::exchange(shadow_next_, false);
   masked_operand_ = masked_operand_of(insn).pack();
@@ -113,6 +116,7 @@ void BlockEmitter::set_direction(bool down) {
 }
 
 void BlockEmitter::fall_through(std::uint32_t next) {
+  commit_rsp();
   settle_stack();
   exit_to(next, rip_width());
 }

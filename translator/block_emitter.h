@@ -89,8 +89,9 @@ class BlockEmitter {
   // After each instruction: what R10 holds for the next one.
   void finish_insn(const Insn& insn);
 
-  // Each emits the whole instruction. begin_insn() first.
-  void begin_insn(const Insn& insn);
+  // Each emits the whole instruction. begin_insn() first; `any_rsp`: the instruction does not need
+  // guest RSP in its host register, see rsp_ahead_.
+  void begin_insn(const Insn& insn, bool any_rsp = false);
   void generic(const Insn& insn);
   void call_out(const Operation& op);
   void system(const Insn& insn, const Operation& op, SystemForm form);  // emit_system.cc
@@ -238,6 +239,9 @@ class BlockEmitter {
   asmjit::x86::Mem top_slot(unsigned bytes);
   void push_value(const asmjit::x86::Mem& slot, const Gp& value, unsigned bytes);
   void adjust_rsp(std::int32_t by);
+  void adjust_rsp_later(std::int32_t by);
+  void commit_rsp();
+  void restart_insn();
   void load_gpr(const Gp& to, unsigned guest);
   void store_gpr(unsigned guest, const Gp& from);
 
@@ -308,6 +312,8 @@ class BlockEmitter {
   bool access_open_ = false;
   std::uint32_t next_link_ = 0;
   bool windows_ = false;
+  // Guest RSP is this much more than R15: PUSHes and POPs through windows move it once together.
+  std::int32_t rsp_ahead_ = 0;
   bool keeps_delta_ = false;
   struct Loop {
     bool active = false;

@@ -177,6 +177,7 @@ std::uint8_t spare_register(const Insn& insn, std::uint8_t other) {
 
 void BlockEmitter::generic_with_memory(const Insn& insn) {
   if (windows_ && window_generic(insn)) return;
+  restart_insn();
   if (inline_look_ups_ && group_offset_ < 0 && inline_generic(insn)) return;
   auto& a = assembler_;
   Rewrite w;
@@ -327,7 +328,8 @@ void BlockEmitter::lea(const Insn& insn) {
     const MemoryOperand m = insn.memory_operand();
     const r::Gp base = r::gpq(host_register(m.base));
     const unsigned shift = scale_shift(m.scale);
-    const auto displacement = static_cast<std::int32_t>(m.displacement);
+    auto displacement = static_cast<std::int32_t>(m.displacement);
+    if (m.base == 4) displacement += rsp_ahead_;
     const r::Mem from = m.index == kNoRegister
                             ? r::ptr(base, displacement)
                             : r::ptr(base, r::gpq(host_register(m.index)), shift, displacement);

@@ -139,6 +139,7 @@ void BlockEmitter::mark_window(std::uint8_t base, std::int32_t displacement, uns
 r::Mem BlockEmitter::window_at(std::uint8_t guest, std::int32_t displacement, unsigned bytes,
                                bool write) {
   const r::Gp base = r::gpq(host_register(guest));
+  if (guest == kRsp) displacement += rsp_ahead_;
   if (!mode_.is_64bit()) {
     r::Mem m = r::ptr(base.r32(), displacement, bytes);
     m.setSegment(r::gs);
@@ -173,12 +174,14 @@ bool BlockEmitter::window_operand(const Insn& insn, HostOperand& operand, bool& 
     operand.index = host(m.index);
     operand.scale_shift = scale_shift(m.scale);
     operand.displacement = static_cast<std::int32_t>(m.displacement);
+    if (m.base == kRsp) operand.displacement += rsp_ahead_;
     return true;
   }
   operand.index = kScratchValue;
   operand.base = kScratchAddress;
   if (!delta_key(insn, m).known || m.index != kNoRegister || m.base >= 16) return true;
   operand.displacement = static_cast<std::int32_t>(m.displacement);
+  if (m.base == kRsp) operand.displacement += rsp_ahead_;
   if (lives_in_memory(m.base)) return true;
   uses_r11 = false;
   operand.base = static_cast<std::uint8_t>(host_register(m.base));
@@ -192,7 +195,7 @@ void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& o
   const bool write = insn.writes_memory;
   if (operand.flat_window) {
     if (operand.base == kScratchAddress) {
-      effective_offset(insn);
+      effective_offset(insn, rsp_ahead_);
       a.mov(r::r10, frame_slot(slot::segment_base(m.segment)));
       a.lea(r::r11d, r::ptr(r::r11, r::r10));
     }
@@ -207,7 +210,7 @@ void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& o
     if (!delta_.serves(key)) find_delta(r::gpq(operand.base), key);
   } else {
     if (m.index < 16 && lives_in_memory(m.index)) delta_ = {};  // it is loaded into R10
-    effective_offset(insn);
+    effective_offset(insn, rsp_ahead_);
     if (fs_or_gs(m.segment)) {
       a.mov(r::r10, frame_slot(slot::segment_base(m.segment)));
       a.lea(r::r11, r::ptr(r::r11, r::r10));
@@ -288,7 +291,7 @@ bool BlockEmitter::window_push(const Insn& insn) {
   keeps_delta_ = true;
   if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     a.mov(window_at(kRsp, down, bytes, true), static_cast<std::int32_t>(operand.imm.value.s));
-    adjust_rsp(down);
+    adjust_rsp_later(down);
     stack_.followed = true;
     return true;
   }
@@ -299,7 +302,7 @@ bool BlockEmitter::window_push(const Insn& insn) {
   else
     value = r::gpq(host_register(number));
   a.mov(window_at(kRsp, down, bytes, true), sized(value, bytes));
-  adjust_rsp(down);
+  adjust_rsp_later(down);
   stack_.followed = true;
   return true;
 }
@@ -314,7 +317,7 @@ bool BlockEmitter::window_pop(const Insn& insn) {
   const bool home = lives_in_memory(number);
   const r::Gp to = home ? r::Gp(r::r11) : r::Gp(r::gpq(host_register(number)));
   a.mov(sized(to, bytes), window_at(kRsp, 0, bytes, false));
-  adjust_rsp(static_cast<std::int32_t>(bytes));
+  adjust_rsp_later(static_cast<std::int32_t>(bytes));
   stack_.followed = true;
   if (home) a.mov(gpr_slot(number), r::r11);
   return true;

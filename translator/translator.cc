@@ -466,8 +466,38 @@ void Translator::choose_inline_look_ups(bool wanted) {
   settle(0);
 }
 
+namespace {
+
+// With windows, of what the emitter knows how to do while guest RSP is not in its register.
+bool needs_no_rsp(const Planned& p) {
+  constexpr std::uint8_t kRsp = 4;
+  const Insn& insn = p.insn;
+  const auto names_rsp = [](const GprField& f) {
+    return f.used && !f.high_byte && f.number == kRsp;
+  };
+  switch (p.kind) {
+    case Kind::kPush:
+    case Kind::kPop:
+      return !insn.memory && !names_rsp(insn.rm);
+    case Kind::kGeneric:
+      return !names_rsp(insn.reg) && !names_rsp(insn.rm) && !names_rsp(insn.vvvv);
+    case Kind::kLea:
+      return BlockEmitter::plain_lea(insn) && !names_rsp(insn.reg);
+    case Kind::kCall:
+      return !insn.memory && insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+    case Kind::kRet:
+    case Kind::kNothing:
+    case Kind::kDirection:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 void Translator::emit(const Planned& p) {
-  emitter_.begin_insn(p.insn);
+  emitter_.begin_insn(p.insn, p.windows && needs_no_rsp(p));
   emitter_.set_windows(p.windows);
   emitter_.set_loop_delta(p.loop_delta);
   if (p.kind == Kind::kNothing || p.kind == Kind::kDirection) emitter_.keep_delta();
