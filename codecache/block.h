@@ -46,7 +46,7 @@ struct FaultPoint {
   std::uint8_t loop_delta = kNoWindow;
   bool with_base = false;
   std::uint8_t window_index = kNoWindow, window_index_shift = 0;
-  std::int16_t rsp_ahead = 0;  // what guest RSP is more than its host register
+  std::int16_t rsp_ahead = 0;           // what guest RSP is more than its host register
   std::uint64_t window_fault_time = 0;  // of the last one, in host TSC cycles
 
   static constexpr std::uint8_t kNoWindow = 0xff, kFlatWindow = 0xfe;

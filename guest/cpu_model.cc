@@ -20,6 +20,13 @@ struct Draft {
   FeatureSet features;
 };
 
+// KVM's paravirtual interface, as far as Ringshift has it.
+void set_kvm(FeatureSet& features, bool on) {
+  for (const NamedFeature& n : named_features())
+    if (n.feature.leaf == feature::kKvmFeatures && n.provider == Provider::kRingshift)
+      features.set(n.feature, on);
+}
+
 // A feature that only the other vendor's processors define.
 bool foreign(const NamedFeature& n, bool intel) {
   if (n.feature.leaf == 0x80000021 || n.feature.leaf == 0x80000008) return intel;
@@ -92,6 +99,8 @@ tl::expected<Draft, std::string> draft_of_plain(const PlainModel& plain, const H
                    std::string(name));
     d.features.set(n->feature, true);
   }
+  set_kvm(d.features, d.features.has(feature::kHypervisor));
+  drop_unsupported(d.features);
   return d;
 }
 
@@ -109,7 +118,7 @@ void make_reachable(Identity& identity, const FeatureSet& features) {
     highest = std::max(highest, leaf);
   };
   for (const NamedFeature& n : named_features())
-    if (features.has(n.feature))
+    if (features.has(n.feature) && n.feature.leaf != feature::kKvmFeatures)
       reach(n.feature.leaf >= 0x80000000 ? identity.highest_extended : identity.highest_basic,
             n.feature.leaf);
   if (features.has(feature::kXsave)) reach(identity.highest_basic, 0xd);
@@ -196,6 +205,7 @@ tl::expected<CpuModel, std::string> CpuModel::create(std::string_view spec_text)
   auto draft = draft_of(spec->model, host);
   if (!draft) return Error(draft.error());
   if (spec->intel) take_vendor(*draft, *spec->intel);
+  if (!spec->kvm) set_kvm(draft->features, false);
   if (auto applied = apply(*draft, *spec, host); !applied) return Error(applied.error());
 
   CpuModel m;

@@ -19,6 +19,7 @@
 #include "runtime/board.h"
 #include "runtime/event_loop.h"
 #include "runtime/guest_clock.h"
+#include "runtime/run_delay.h"
 #include "runtime/locked_mmio.h"
 #include "runtime/machine_config.h"
 
@@ -89,6 +90,8 @@ class Machine final : private guest::Platform,
   bool apic_msr_write(std::uint32_t index, std::uint64_t value) override;
   std::uint32_t apic_id() override;
   void tsc_changed() override;
+  Time time() override;
+  std::uint64_t stolen_ns() override;
   bool a20_open() const override;
   void raise_ferr() override;
   void triple_fault() override;
@@ -106,6 +109,7 @@ class Machine final : private guest::Platform,
   mutable DeviceMutex mutex_;
   std::condition_variable_any changed_;
   devices::MonotonicTime host_time_;
+  RunDelay run_delay_;  // the vCPU's thread's
   devices::TimerQueue timers_;
   MachineTsc tsc_;
   EventLoop loop_;

@@ -326,9 +326,9 @@ class BlockEmitter {
   // What is known of slot::stack_delta, where it is kept.
   struct {
     bool kept = false;
-    bool known = false;    // was right for RSP here, but for the small steps since
-    bool stepped = false;  // RSP made small steps since
-    bool touched = false;  // an access near RSP has shown that it is in the window still
+    bool known = false;     // was right for RSP here, but for the small steps since
+    bool stepped = false;   // RSP made small steps since
+    bool touched = false;   // an access near RSP has shown that it is in the window still
     bool followed = false;  // this instruction's own code saw to what it does to RSP
   } stack_;
   DeltaKey delta_;  // what R10 has the delta for

@@ -153,8 +153,7 @@ void BlockEmitter::branch_target_from_operand(const Insn& insn) {
 void BlockEmitter::jump(const Insn& insn) {
   settle_stack();
   if (insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-    const std::int64_t target =
-        insn.page_offset + insn.length() + insn.operands[0].imm.value.s;
+    const std::int64_t target = insn.page_offset + insn.length() + insn.operands[0].imm.value.s;
     if (to_loop(target))
       assembler_.jmp(loop_.start);
     else

@@ -28,7 +28,8 @@ bool BlockEmitter::may_loop(const Insn& insn) {
 }
 
 bool BlockEmitter::same_delta(const Insn& first, const Insn& second) {
-  return delta_key(first, first.memory_operand()).serves(delta_key(second, second.memory_operand()));
+  return delta_key(first, first.memory_operand())
+      .serves(delta_key(second, second.memory_operand()));
 }
 
 bool BlockEmitter::delta_survives(const Insn& access, const Insn& between) {

@@ -62,8 +62,8 @@ BlockEmitter::DeltaKey BlockEmitter::delta_key(const Insn& insn, const MemoryOpe
   return {m.base, m.index, m.scale, m.displacement + next, true};
 }
 
-// Guards make the delta right, or its use a fault, up to 4 GiB beside the window; a block has at most
-// 64 small steps. So no way leads out of the guards unless blocks move RSP one after the other
+// Guards make the delta right, or its use a fault, up to 4 GiB beside the window; a block has at
+// most 64 small steps. So no way leads out of the guards unless blocks move RSP one after the other
 // without an access near it: one that did only that finds the delta again before it goes on.
 void BlockEmitter::keep_stack_delta() {
   call_thunk(thunks_.find_stack);

@@ -73,7 +73,7 @@ struct alignas(64) Frame {
   // For transfers that translated code makes by itself. Flat windows of the current address space's
   // views by Privilege, as far as 64-bit code ran in them: 0 in others.
   std::array<std::uint64_t, 3> windows{};
-  const void* windows_space = nullptr;   // whose windows these are
+  const void* windows_space = nullptr;  // whose windows these are
   // Of the loop that is running (translator/emit_loop.cc): what to add to addresses, and what part
   // of that is an address itself.
   std::array<std::uint64_t, kLoopDeltas> loop_deltas{}, loop_bases{};

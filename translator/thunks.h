@@ -87,7 +87,7 @@ struct Thunks {
   const std::uint8_t* direct_exit = nullptr;          // called from an exit's stub
   // Jumped to; R11 = RIP. A branch has stored its record; what can only go on has none.
   const std::uint8_t *indirect_exit = nullptr, *sequential_exit = nullptr;
-  const std::uint8_t* indirect_slow = nullptr;  // the same without the jump cache
+  const std::uint8_t* indirect_slow = nullptr;      // the same without the jump cache
   const std::uint8_t* unexpected_return = nullptr;  // where a RET leads: RCX is in its slot
   const std::uint8_t* link_miss = nullptr;      // jumped to; R11 = RIP, R10 = number of the link
   const std::uint8_t* segment_check = nullptr;  // R11 offset, R10d packed -> R11 linear

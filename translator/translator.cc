@@ -568,7 +568,8 @@ std::vector<BlockEmitter::LoopDelta> Translator::choose_loop_deltas() {
     });
     if (known == deltas.end()) {
       if (deltas.size() == kLoopDeltas) continue;
-      const bool fixed = every([&](const Insn& i) { return !BlockEmitter::changes_base(p.insn, i); });
+      const bool fixed =
+          every([&](const Insn& i) { return !BlockEmitter::changes_base(p.insn, i); });
       known = deltas.insert(known, {&p.insn, fixed});
     }
     p.loop_delta = static_cast<int>(known - deltas.begin());

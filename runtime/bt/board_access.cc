@@ -58,6 +58,14 @@ bool BtVcpu::apic_msr_write(std::uint32_t index, std::uint64_t value) {
   frame().interrupt_maybe = 1;
   return board_.apic_msr_write(index, value);
 }
+guest::Platform::Time BtVcpu::time() {
+  spill_simd();
+  return board_.time();
+}
+std::uint64_t BtVcpu::stolen_ns() {
+  spill_simd();
+  return board_.stolen_ns();
+}
 void BtVcpu::tsc_changed() {
   spill_simd();
   frame().interrupt_maybe = 1;

@@ -175,6 +175,8 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   bool apic_msr_write(std::uint32_t index, std::uint64_t value) override;
   std::uint32_t apic_id() override;
   void tsc_changed() override;
+  Time time() override;
+  std::uint64_t stolen_ns() override;
   void raise_ferr() override;
   void triple_fault() override;
 

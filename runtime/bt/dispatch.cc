@@ -1,6 +1,7 @@
 // runtime/bt/dispatch.cc - what happens between blocks: events, traps, finding or making the code.
 #include "runtime/bt/bt_vcpu.h"
 #include "translator/callouts/debug_registers.h"
+#include "translator/callouts/paravirtual_time.h"
 
 namespace ringshift::runtime {
 using guest::GuestFault;
@@ -53,6 +54,7 @@ bool BtVcpu::deliver_pending_interrupt() {
   }
   ++interrupts_;
   note_tick();
+  translator::write_steal_time(core_);
   if (options_.log.interrupts) log_interrupt(*vector);
   s.activity = guest::Activity::kRunning;
   translator::deliver_interrupt(core_, *vector, translator::EventKind::kExternal);
