@@ -15,7 +15,8 @@ namespace {
 using namespace ringshift::runtime;
 
 tl::expected<int, std::string> run(const ProbeOptions& options) {
-  const auto report = probe_host();
+  auto report = probe_host();
+  measure_kvm(report);
   fmt::print("{}", options.json ? to_json(report) : to_text(report));
   return 0;
 }

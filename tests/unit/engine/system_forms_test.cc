@@ -400,6 +400,7 @@ TEST_P(SystemForms, AlignmentCheckFlagOpensUserPages) {
 }
 
 RS_FOR_ALL_SETTINGS(SystemForms);
+RS_UNDER_KVM_TOO(SystemForms);
 
 }  // namespace
 }  // namespace ringshift::engine
