@@ -1,6 +1,7 @@
 // runtime/kvm/kvm_device.cc - /dev/kvm, open: what this kernel's KVM offers.
 #include "runtime/kvm/kvm_device.h"
 
+#include <cpuid.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/kvm.h>
@@ -63,6 +64,12 @@ std::string why_not_open(int error) {
   }
 }
 
+bool processor_has(std::uint32_t leaf, unsigned bit) {
+  std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+  __get_cpuid(leaf, &eax, &ebx, &ecx, &edx);
+  return ecx >> bit & 1;
+}
+
 }  // namespace
 
 tl::expected<KvmDevice, std::string> KvmDevice::open() {
@@ -77,6 +84,8 @@ tl::expected<KvmDevice, std::string> KvmDevice::open() {
   const int bytes = ::ioctl(device.fd_.get(), KVM_GET_VCPU_MMAP_SIZE, 0);
   if (bytes < 0) return tl::unexpected(fmt::format("/dev/kvm: {}", std::strerror(errno)));
   device.run_area_bytes_ = static_cast<std::size_t>(bytes);
+  constexpr unsigned kVmxBit = 5, kSvmBit = 2;
+  device.has_hardware_ = processor_has(1, kVmxBit) || processor_has(guest::feature::kExt, kSvmBit);
   device.has_xcrs_ = device.check(KVM_CAP_XCRS) > 0;
   if (!device.ask_features() || !device.ask_msrs())
     return tl::unexpected(

@@ -26,6 +26,8 @@ class KvmDevice {
   const guest::FeatureSet& features() const { return features_; }
   bool has_msr(std::uint32_t index) const;
   bool has_xcrs() const { return has_xcrs_; }
+  // VT-x or SVM runs the guest; else the kernel emulates what user mode cannot run.
+  bool has_hardware() const { return has_hardware_; }
 
  private:
   KvmDevice() = default;
@@ -38,7 +40,7 @@ class KvmDevice {
   std::size_t run_area_bytes_ = 0;
   guest::FeatureSet features_;
   std::vector<std::uint32_t> msrs_;
-  bool has_xcrs_ = false;
+  bool has_xcrs_ = false, has_hardware_ = false;
 };
 
 }  // namespace ringshift::runtime

@@ -35,6 +35,9 @@ bool KvmVcpu::serve() {
     case KVM_EXIT_INTR:
       return true;
     case KVM_EXIT_SHUTDOWN:
+      // A KVM without hardware also gives up where it cannot deliver an event (in 32-bit modes, and
+      // INT n of user code), with the state from before; the translator knows which it is.
+      if (!has_hardware_) return run_by_translation();
       state_.activity = guest::Activity::kShutdown;
       return true;
     default:

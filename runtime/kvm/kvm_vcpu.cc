@@ -31,6 +31,7 @@ KvmVcpu::KvmVcpu(const KvmDevice& device, Files files, RunArea area, guest::Phys
                  const guest::CpuModel& model, guest::Platform& platform)
     : files_(std::move(files)),
       area_(std::move(area)),
+      has_hardware_(device.has_hardware()),
       memory_(memory),
       model_(model),
       platform_(platform),

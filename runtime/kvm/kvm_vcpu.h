@@ -72,6 +72,7 @@ class KvmVcpu final : public Vcpu {
 
   Files files_;
   RunArea area_;
+  const bool has_hardware_;
   guest::PhysicalMemory& memory_;
   const guest::CpuModel& model_;
   guest::Platform& platform_;
