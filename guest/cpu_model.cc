@@ -27,6 +27,20 @@ void set_kvm(FeatureSet& features, bool on) {
       features.set(n.feature, on);
 }
 
+// Where a model's features come from: the host's processor, and who runs the guest on it.
+struct Source {
+  const HostCpu& host;
+  const FeatureSet* limit;
+
+  // The part that lacks the feature, for the user; "": both have it.
+  std::string_view lacking(const NamedFeature& n) const {
+    if (n.provider == Provider::kHost && !host.features().has(n.feature))
+      return "this host's processor";
+    if (limit && !limit->has(n.feature)) return "the accelerator";
+    return "";
+  }
+};
+
 // A feature that only the other vendor's processors define.
 bool foreign(const NamedFeature& n, bool intel) {
   if (n.feature.leaf == 0x80000021 || n.feature.leaf == 0x80000008) return intel;
@@ -51,7 +65,8 @@ std::string host_brand(const HostCpu& host) {
   return brand.substr(0, brand.find('\0'));
 }
 
-Draft draft_of_host(const HostCpu& host, bool with_brand) {
+Draft draft_of_host(const Source& source, bool with_brand) {
+  const HostCpu& host = source.host;
   Draft d;
   d.identity.intel = host.vendor_is_intel();
   d.identity.signature = host.leaf(1).eax;
@@ -60,9 +75,8 @@ Draft draft_of_host(const HostCpu& host, bool with_brand) {
   d.identity.brand = with_brand ? host_brand(host) : "Ringshift Virtual CPU";
   d.identity.caches_of_host = true;
   for (const NamedFeature& n : named_features()) {
-    const bool delivered = n.provider == Provider::kRingshift ||
-                           (n.provider == Provider::kHost && host.features().has(n.feature));
-    if (delivered && !foreign(n, d.identity.intel)) d.features.set(n.feature, true);
+    const bool wanted = n.provider == Provider::kRingshift || n.provider == Provider::kHost;
+    if (wanted && source.lacking(n).empty() && !foreign(n, d.identity.intel)) d.features.set(n.feature, true);
   }
   if (rdseed_is_broken(d.identity)) d.features.set(feature::kRdseed, false);
   drop_unsupported(d.features);
@@ -79,7 +93,7 @@ void take_vendor(Draft& d, bool intel) {
     if (foreign(n, intel)) d.features.set(n.feature, false);
 }
 
-tl::expected<Draft, std::string> draft_of_plain(const PlainModel& plain, const HostCpu& host) {
+tl::expected<Draft, std::string> draft_of_plain(const PlainModel& plain, const Source& source) {
   Draft d;
   d.identity = {plain.intel,
                 processor_signature(plain.family, plain.model, plain.stepping),
@@ -94,8 +108,8 @@ tl::expected<Draft, std::string> draft_of_plain(const PlainModel& plain, const H
     rest = space == rest.npos ? "" : rest.substr(space + 1);
     const NamedFeature* n = find_feature(name);
     if (!n) return Error("-cpu " + std::string(plain.name) + ": no feature " + std::string(name));
-    if (n->provider == Provider::kHost && !host.features().has(n->feature))
-      return Error("-cpu " + std::string(plain.name) + ": this host's processor lacks " +
+    if (const std::string_view who = source.lacking(*n); !who.empty())
+      return Error("-cpu " + std::string(plain.name) + ": " + std::string(who) + " lacks " +
                    std::string(name));
     d.features.set(n->feature, true);
   }
@@ -104,9 +118,9 @@ tl::expected<Draft, std::string> draft_of_plain(const PlainModel& plain, const H
   return d;
 }
 
-tl::expected<Draft, std::string> draft_of(const std::string& name, const HostCpu& host) {
-  if (name == "max" || name == "host") return draft_of_host(host, name == "host");
-  if (const PlainModel* plain = find_plain_model(name)) return draft_of_plain(*plain, host);
+tl::expected<Draft, std::string> draft_of(const std::string& name, const Source& source) {
+  if (name == "max" || name == "host") return draft_of_host(source, name == "host");
+  if (const PlainModel* plain = find_plain_model(name)) return draft_of_plain(*plain, source);
   std::string known = "max, host";
   for (const PlainModel& m : plain_models()) known += ", " + std::string(m.name);
   return Error("-cpu: unknown model '" + name + "' (known: " + known + ")");
@@ -126,14 +140,14 @@ void make_reachable(Identity& identity, const FeatureSet& features) {
   if (features.has(feature::kTopoext)) reach(identity.highest_extended, 0x8000001e);
 }
 
-tl::expected<void, std::string> apply(Draft& d, const CpuSpec& spec, const HostCpu& host) {
+tl::expected<void, std::string> apply(Draft& d, const CpuSpec& spec, const Source& source) {
   for (const FeatureRequest& r : spec.requests) {
     if (r.on) {
       const std::string name(r.feature->name);
       if (r.feature->provider == Provider::kNobody)
         return Error("-cpu: Ringshift does not deliver " + name);
-      if (r.feature->provider == Provider::kHost && !host.features().has(r.feature->feature))
-        return Error("-cpu: this host's processor lacks " + name);
+      if (const std::string_view who = source.lacking(*r.feature); !who.empty())
+        return Error("-cpu: " + std::string(who) + " lacks " + name);
     }
     d.features.set(r.feature->feature, r.on);
   }
@@ -198,15 +212,17 @@ unsigned physical_bits_of(const FeatureSet& features) {
 
 }  // namespace
 
-tl::expected<CpuModel, std::string> CpuModel::create(std::string_view spec_text) {
+tl::expected<CpuModel, std::string> CpuModel::create(std::string_view spec_text,
+                                                     const FeatureSet* limit) {
   const auto spec = parse_cpu_spec(spec_text);
   if (!spec) return Error(spec.error());
   const HostCpu host;
-  auto draft = draft_of(spec->model, host);
+  const Source source{host, limit};
+  auto draft = draft_of(spec->model, source);
   if (!draft) return Error(draft.error());
   if (spec->intel) take_vendor(*draft, *spec->intel);
   if (!spec->kvm) set_kvm(draft->features, false);
-  if (auto applied = apply(*draft, *spec, host); !applied) return Error(applied.error());
+  if (auto applied = apply(*draft, *spec, source); !applied) return Error(applied.error());
 
   CpuModel m;
   make_reachable(draft->identity, draft->features);

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -142,7 +143,9 @@ class CpuModel {
   // `spec` is the argument of -cpu: a model name and optional ",+feature,-feature,feature=on|off"
   // (QEMU's spelling), and kvm=off, which hides KVM's paravirtual interface. Models: max, host,
   // qemu64 (and qemu32, pentium3-like plain ones). The error is one line for the user.
-  static tl::expected<CpuModel, std::string> create(std::string_view spec);
+  // `limit`: what can be delivered at most, by who will run the guest; null: everything known.
+  static tl::expected<CpuModel, std::string> create(std::string_view spec,
+                                                    const FeatureSet* limit = nullptr);
 
   // The leaf as the guest sees it now: OSXSAVE, APIC ID and XSAVE sizes follow the state.
   CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuState& state,
@@ -150,6 +153,8 @@ class CpuModel {
   bool has(Feature feature) const { return features_.has(feature); }
   // The guest sees some part of KVM's paravirtual interface.
   bool has_kvm() const { return features_.word(feature::kKvmFeatures, 0, Feature::kEax) != 0; }
+  // Their static part, sorted; absent ones read as zero.
+  std::span<const CpuidLeaf> leaves() const { return leaves_; }
 
   std::uint64_t supported_xcr0() const { return supported_xcr0_; }
   unsigned physical_address_bits() const { return physical_address_bits_; }

@@ -19,6 +19,7 @@ enum class ExitReason {
   kHalted,    // HLT with no event pending: wait for request_interrupt(), then run() again
   kShutdown,  // triple fault
   kStopped,   // stop() was called
+  kFailed,    // the guest cannot go on; why was said on standard error
 };
 
 class Vcpu {
@@ -44,6 +45,8 @@ class Accelerator {
  public:
   virtual ~Accelerator() = default;
   virtual std::string_view name() const = 0;
+  // What CpuModel::create() may offer at most; null: everything.
+  virtual const guest::FeatureSet* features() const { return nullptr; }
   virtual tl::expected<std::unique_ptr<Vcpu>, std::string> create_vcpu(
       guest::PhysicalMemory& memory, const guest::CpuModel& model, guest::Platform& platform) = 0;
 };

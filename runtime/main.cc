@@ -34,7 +34,8 @@ tl::expected<int, std::string> print(const std::string& text) {
 }
 
 tl::expected<int, std::string> run(const ProbeOptions& options) {
-  const auto report = probe_host();
+  auto report = probe_host();
+  measure_kvm(report);
   return print(options.json ? to_json(report) : to_text(report));
 }
 

@@ -51,10 +51,12 @@ struct TranslatorOptions {
   std::string memory = "auto";
 };
 
+enum class AcceleratorKind { kAuto, kBt, kKvm };
+
 struct RunOptions {
   std::uint64_t ram_bytes = std::uint64_t{128} << 20;
   std::string cpu = "max";
-  bool accelerator_is_auto = true;
+  AcceleratorKind accelerator = AcceleratorKind::kAuto;
   TranslatorOptions translator;
   std::string kernel, initrd, append;
   std::vector<BackendSpec> serial;  // COM1 to COM4

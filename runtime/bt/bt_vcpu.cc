@@ -121,6 +121,16 @@ ExitReason BtVcpu::run() {
   return exit_;
 }
 
+void BtVcpu::step() {
+  forget_code();
+  state_changed();
+  single_budget_ = 1;
+  step_ = Step::kDue;
+  run();
+  step_ = Step::kNone;
+  single_budget_ = 0;
+}
+
 void BtVcpu::request_interrupt() { frame().attention.store(1); }
 
 void BtVcpu::inject_nmi() {

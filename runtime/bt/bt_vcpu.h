@@ -43,6 +43,9 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void stop() override;
   std::string statistics() const override;
 
+  // One instruction, as run() would run it, of a guest that may have been changed in any way.
+  void step();
+
   // For the host-fault handler. True: the fault belongs to the guest, and the context was changed
   // to leave translated code.
   bool on_host_fault(int trap_number, void* context);
@@ -73,6 +76,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   translator::Tier tier_of(const codecache::BlockKey& key, translator::ModeKey mode) const;
   bool second_page_agrees(const codecache::Block& block, guest::LinearAddress linear);
   void make_room();
+  void forget_code();
   void log_block(guest::LinearAddress linear);
   std::string frequent_rows() const;
   std::string window_statistics() const;
@@ -220,6 +224,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
     std::uint64_t rip = 0, next_rip = 0, rsp = 0, rcx = 0;
   } alone_;
   const std::uint8_t* window_fault_ = nullptr;  // host address of the access of kWindowFault
+  enum class Step { kNone, kDue, kDone } step_ = Step::kNone;
   unsigned single_budget_ = 0;  // instructions of an undone group that are left to run singly
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
   std::uint64_t indirect_misses_ = 0, direct_exits_ = 0, block_searches_ = 0;

@@ -137,8 +137,10 @@ const std::uint8_t* BtVcpu::next() {
   ++dispatches_;
   finish_instruction();
   for (;;) {
+    if (step_ == Step::kDone) return nullptr;
     if (!take_events()) return nullptr;
     if (state().activity == guest::Activity::kShutdown) continue;
+    if (step_ == Step::kDue) step_ = Step::kDone;
     if (const std::uint8_t* code = find_code()) {
       translator::dissolve_flags(frame());
       translator::load_simd(frame(), simd_mask_);

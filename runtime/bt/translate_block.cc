@@ -12,7 +12,10 @@ using guest::PhysicalAddress;
 using translator::ModeKey;
 
 void BtVcpu::make_room() {
-  if (cache_.has_room(4 * translator::Translator::kMaxCodeBytes)) return;
+  if (!cache_.has_room(4 * translator::Translator::kMaxCodeBytes)) forget_code();
+}
+
+void BtVcpu::forget_code() {
   cache_.flush();
   store_stubs_.clear();
   translator_->forget_links();

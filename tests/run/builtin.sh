@@ -19,6 +19,16 @@ runs() {
 runs
 runs -accel bt,block=1
 runs -accel bt,chain=off
+# Where KVM is to be had; elsewhere it has to say why not, in one line.
+if "$ringshift" probe --json | grep -q '"kvm_opens": true'; then
+  runs -accel kvm
+else
+  output=$("$ringshift" run -accel kvm 2>&1 </dev/null)
+  [[ $output == *"ringshift: -accel kvm: "* && $(wc -l <<<"$output") == 1 ]] || {
+    printf 'run -accel kvm said: %s\n' "$output"
+    problems=$((problems + 1))
+  }
+fi
 runs -m 1G -cpu host
 runs -m 5G
 output=$(timeout 60 "$ringshift" run -no-reboot -cpu qemu32 2>&1 </dev/null)

@@ -127,6 +127,8 @@ struct Stop {
 class GuestMachine {
  public:
   explicit GuestMachine(const runtime::BtOptions& options, std::string_view model = "max");
+  explicit GuestMachine(std::unique_ptr<runtime::Accelerator> accelerator,
+                        std::string_view model = "max");
   ~GuestMachine();
 
   // Registers as after RESET, then the mode; code starts at kCode (real and v86: segment kLow).
@@ -161,10 +163,10 @@ class GuestMachine {
   std::uint64_t counter(const std::string& name);  // a line of the engine's statistics
 
   std::unique_ptr<guest::PhysicalMemory> memory;
+  std::unique_ptr<runtime::Accelerator> accelerator;
   guest::CpuModel model;
   TestBoard board;
   TestDevice device;
-  std::unique_ptr<runtime::Accelerator> accelerator;
   std::unique_ptr<runtime::Vcpu> vcpu;
 
  private:
@@ -181,15 +183,23 @@ class GuestMachine {
 struct Setting {
   std::string name;
   runtime::BtOptions options;
+  bool kvm = false;
 };
 std::vector<Setting> settings();
+std::vector<Setting> kvm_settings();
+// Translation instead where /dev/kvm does not open, and `unavailable` says why.
+std::unique_ptr<runtime::Accelerator> accelerator_of(const Setting& setting,
+                                                     std::string& unavailable);
 inline std::string setting_name(const ::testing::TestParamInfo<Setting>& info) {
   return info.param.name;
 }
 
 class EngineTest : public ::testing::TestWithParam<Setting> {
  protected:
-  EngineTest() : machine(GetParam().options) {}
+  EngineTest() : machine(accelerator_of(GetParam(), unavailable_)) {}
+  void SetUp() override {
+    if (!unavailable_.empty()) GTEST_SKIP() << unavailable_;
+  }
   // 64-bit ring 0 code at kCode, from a fresh state.
   template <typename Write>
   void load_long(Write&& write, unsigned cpl = 0) {
@@ -203,6 +213,10 @@ class EngineTest : public ::testing::TestWithParam<Setting> {
   }
   std::uint64_t result() { return machine.reg(guest::Gpr::kRax); }
 
+ private:
+  std::string unavailable_;
+
+ protected:
   GuestMachine machine;
 };
 
@@ -211,5 +225,8 @@ class EngineTest : public ::testing::TestWithParam<Setting> {
 
 #define RS_FOR_ALL_SETTINGS(suite) \
   INSTANTIATE_TEST_SUITE_P(Settings, suite, ::testing::ValuesIn(settings()), setting_name)
+// For suites about what a guest sees, not about how translation makes it so.
+#define RS_UNDER_KVM_TOO(suite) \
+  INSTANTIATE_TEST_SUITE_P(Kvm, suite, ::testing::ValuesIn(kvm_settings()), setting_name)
 
 }  // namespace ringshift::engine
