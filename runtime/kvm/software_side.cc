@@ -27,8 +27,8 @@ bool SoftwareSide::deliver(const kvm_vcpu_events& events) {
   guest::CpuState& s = core_.state;
   s.activity = guest::Activity::kRunning;
   if (exception.injected || exception.pending) {
-    guest::GuestFault fault{static_cast<guest::Vector>(exception.nr),
-                            exception.has_error_code != 0, exception.error_code, 0};
+    guest::GuestFault fault{static_cast<guest::Vector>(exception.nr), exception.has_error_code != 0,
+                            exception.error_code, 0};
     // The kernel has put the address there already.
     if (fault.vector == guest::Vector::kPageFault) fault.address = s.cr2;
     translator::deliver_fault(core_, fault);

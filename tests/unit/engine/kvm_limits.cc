@@ -10,8 +10,7 @@ namespace {
 
 constexpr std::string_view kHostShows =
     "KVM without hardware: sensitive instructions of ring 3 see the host";
-constexpr std::string_view kSoftwareInterrupt =
-    "KVM without hardware: INT n of ring 3 raises #UD";
+constexpr std::string_view kSoftwareInterrupt = "KVM without hardware: INT n of ring 3 raises #UD";
 constexpr std::string_view kKernelInRing3 =
     "KVM without hardware: after SYSCALL the guest's kernel runs in the host's ring 3";
 constexpr std::string_view kBatches =
