@@ -76,7 +76,8 @@ Draft draft_of_host(const Source& source, bool with_brand) {
   d.identity.caches_of_host = true;
   for (const NamedFeature& n : named_features()) {
     const bool wanted = n.provider == Provider::kRingshift || n.provider == Provider::kHost;
-    if (wanted && source.lacking(n).empty() && !foreign(n, d.identity.intel)) d.features.set(n.feature, true);
+    if (wanted && source.lacking(n).empty() && !foreign(n, d.identity.intel))
+      d.features.set(n.feature, true);
   }
   if (rdseed_is_broken(d.identity)) d.features.set(feature::kRdseed, false);
   drop_unsupported(d.features);

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-
 #include <tl/expected.hpp>
 
 #include "guest/cpu_model.h"
@@ -32,7 +31,8 @@ class Vcpu {
   // Runs guest code; port and MMIO accesses are served inside. Same thread every time.
   virtual ExitReason run() = 0;
 
-  // From any thread: an interrupt, NMI or timer event may be pending; run() looks at the platform soon.
+  // From any thread: an interrupt, NMI or timer event may be pending; run() looks at the platform
+  // soon.
   virtual void request_interrupt() = 0;
   virtual void inject_nmi() = 0;
   // From any thread: run() returns kStopped soon. Sticky until the next run().

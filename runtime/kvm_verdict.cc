@@ -28,8 +28,9 @@ void explain_no_extension(const HostReport& report, KvmVerdict& verdict) {
 
 void explain_no_paging(const HostReport& report, KvmVerdict& verdict) {
   if (report.paging_off)
-    verdict.changes.push_back(fmt::format("load {0} with {1}=1 (modprobe -r {0}; modprobe {0} {1}=1)",
-                                          module_of(report), paging_of(report)));
+    verdict.changes.push_back(
+        fmt::format("load {0} with {1}=1 (modprobe -r {0}; modprobe {0} {1}=1)", module_of(report),
+                    paging_of(report)));
   else
     verdict.changes.push_back(report.hypervisor
                                   ? "this host's own host has to pass nested paging on as well"
@@ -42,9 +43,10 @@ void explain_no_device(const HostReport& report, KvmVerdict& verdict) {
     case ENODEV:
       verdict.changes.push_back(
           report.vmx || report.svm
-              ? fmt::format("load the module (modprobe {}); if it refuses, the firmware's setup has "
-                            "virtualization locked",
-                            module_of(report))
+              ? fmt::format(
+                    "load the module (modprobe {}); if it refuses, the firmware's setup has "
+                    "virtualization locked",
+                    module_of(report))
               : "load the module kvm_intel or kvm_amd");
       break;
     case EACCES:
@@ -66,7 +68,8 @@ void explain_no_device(const HostReport& report, KvmVerdict& verdict) {
 KvmVerdict judge_kvm(const HostReport& report) {
   KvmVerdict verdict;
   const bool extension = report.vmx || report.svm;
-  const bool paging = !report.paging_off && ((report.vmx && report.ept) || (report.svm && report.npt));
+  const bool paging =
+      !report.paging_off && ((report.vmx && report.ept) || (report.svm && report.npt));
   if (!extension) explain_no_extension(report, verdict);
   if (extension && !paging) explain_no_paging(report, verdict);
   if (!report.kvm.empty()) explain_no_device(report, verdict);

@@ -170,8 +170,7 @@ std::string to_text(const HostReport& report) {
     text += fmt::format("              {:.3g} ns for an instruction of ring 0\n", *report.ring0_ns);
   const auto verdict = judge_kvm(report);
   text += fmt::format("-accel auto   takes {}: {}\n", verdict.hardware ? "kvm" : "bt", verdict.why);
-  for (const auto& change : verdict.changes)
-    text += fmt::format("for hardware  {}\n", change);
+  for (const auto& change : verdict.changes) text += fmt::format("for hardware  {}\n", change);
   return text;
 }
 

@@ -121,8 +121,7 @@ std::unique_ptr<RawTerminal> prepare_terminal(const RunOptions& options) {
 tl::expected<int, std::string> run_guest(const RunOptions& options) {
   LogFile log;
   if (auto opened = log.open(options.log.file); !opened) return tl::unexpected(opened.error());
-  auto choice =
-      choose_accelerator(options.accelerator, translator_options(options, log.get()));
+  auto choice = choose_accelerator(options.accelerator, translator_options(options, log.get()));
   if (!choice) return tl::unexpected(choice.error());
   MachineConfig config{.ram_bytes = options.ram_bytes,
                        .debug_exit = options.debug_exit,

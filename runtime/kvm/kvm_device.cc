@@ -103,7 +103,8 @@ std::string KvmDevice::missing_capability() const {
   return missing == kNeeded.end() ? "" : missing->name;
 }
 
-// x2APIC and the TSC deadline are the project's own local APIC's, whose registers KVM passes on.
+// x2APIC and the TSC deadline are the project's own local APIC's, whose registers KVM passes on;
+// the paravirtual clock and steal time are the project's own too.
 bool KvmDevice::ask_features() {
   VariableList<CpuidHead, kvm_cpuid_entry2> list(kMostLeaves);
   list->count = kMostLeaves;
@@ -116,6 +117,10 @@ bool KvmDevice::ask_features() {
   features_.set(guest::feature::kX2apic, true);
   features_.set(guest::feature::kTscDeadline, true);
   features_.set(guest::feature::kHypervisor, true);
+  for (const auto& named : guest::named_features())
+    if (named.feature.leaf == guest::feature::kKvmFeatures &&
+        named.provider == guest::Provider::kRingshift)
+      features_.set(named.feature, true);
   return true;
 }
 

@@ -1,5 +1,5 @@
-// runtime/kvm/kvm_exits.cc - why the guest was left, and what is done about it. Ports, device memory
-// and MSRs go where they go under translation.
+// runtime/kvm/kvm_exits.cc - why the guest was left, and what is done about it. Ports, device
+// memory and MSRs go where they go under translation.
 #include <fmt/format.h>
 
 #include <cstring>
@@ -86,7 +86,8 @@ void KvmVcpu::serve_msr_read() {
   auto& msr = area_->msr;
   access_open_ = true;
   ++count_.msr_reads;
-  const auto value = keeps_msr(msr.reason, msr.index) ? std::nullopt : software_.read_msr(msr.index);
+  const auto value =
+      keeps_msr(msr.reason, msr.index) ? std::nullopt : software_.read_msr(msr.index);
   msr.error = !value;
   msr.data = value.value_or(0);
 }
@@ -122,8 +123,7 @@ bool KvmVcpu::run_by_translation() {
 
 bool KvmVcpu::internal_error() {
   const auto reason = area_->exit_reason;
-  if (reason == KVM_EXIT_INTERNAL_ERROR &&
-      area_->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
+  if (reason == KVM_EXIT_INTERNAL_ERROR && area_->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
     return run_by_translation();
   if (!fetched_) fetch();
   if (reason == KVM_EXIT_INTERNAL_ERROR)

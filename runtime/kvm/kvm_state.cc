@@ -235,8 +235,8 @@ Status KvmStateTransfer::push_msrs(const KvmState& wanted) const {
   }
   const int done = ::ioctl(vcpu_, request::kSetMsrs, list.get());
   if (done == static_cast<int>(list->count)) return {};
-  return tl::unexpected(
-      fmt::format("KVM refuses MSR {:#x}", entries[static_cast<std::size_t>(std::max(done, 0))].index));
+  return tl::unexpected(fmt::format("KVM refuses MSR {:#x}",
+                                    entries[static_cast<std::size_t>(std::max(done, 0))].index));
 }
 
 // Linux before 5.16 takes a value of the counter only, which is later by the way there.

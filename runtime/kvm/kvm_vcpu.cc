@@ -83,6 +83,9 @@ bool KvmVcpu::fetch() {
 
 // True when the kernel has what state_ says.
 bool KvmVcpu::push() {
+  // Without hardware, user code reads the host's counter whatever the offset; so that all of the
+  // guest and its timers agree, its counter is the host's.
+  if (!has_hardware_) state_.msr.tsc_offset = 0;
   const KvmState wanted = to_kvm(state_, apic_base());
   if (auto set = transfer_.push(wanted, known_, !pushed_once_); !set) return fail(set.error());
   pushed_once_ = true;
@@ -151,6 +154,7 @@ void KvmVcpu::take_interrupt() {
       kvm_interrupt interrupt{*vector};
       ::ioctl(files_.vcpu.get(), KVM_INTERRUPT, &interrupt);
       ++count_.interrupts;
+      software_.tell_stolen_time();
       state_.activity = guest::Activity::kRunning;
       takes_interrupt_ = false;
     }

@@ -2,10 +2,10 @@
 // controllers are the board's: KVM makes none. Everything but the Vcpu methods marked "from any
 // thread" belongs to the thread that run()s.
 //
-// How this works: while run() is not executing, `state_` is complete and nothing is in flight in the
-// kernel: an access that it had begun is completed, an event that it had begun to deliver is
-// delivered. run() writes what was changed since, whoever changed it. Inside run() the registers are
-// the kernel's; state() fetches them when a device asks.
+// How this works: while run() is not executing, `state_` is complete and nothing is in flight in
+// the kernel: an access that it had begun is completed, an event that it had begun to deliver is
+// delivered. run() writes what was changed since, whoever changed it. Inside run() the registers
+// are the kernel's; state() fetches them when a device asks.
 #pragma once
 
 #include <atomic>
@@ -77,7 +77,7 @@ class KvmVcpu final : public Vcpu {
   const guest::CpuModel& model_;
   guest::Platform& platform_;
   guest::CpuState state_;
-  KvmState known_;                // what the kernel has
+  KvmState known_;               // what the kernel has
   kvm_vcpu_events in_flight_{};  // as last fetched
   MemorySlots slots_;
   KvmStateTransfer transfer_;

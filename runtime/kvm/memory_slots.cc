@@ -20,7 +20,8 @@ bool MemorySlots::set(unsigned slot, const guest::PhysicalMemory::Mapping& mappi
   return ::ioctl(vm_, KVM_SET_USER_MEMORY_REGION, &region) == 0;
 }
 
-// DEVIATION: RAM or ROM that shares a page with a device is reached by exits, so no code runs there.
+// DEVIATION: RAM or ROM that shares a page with a device is reached by exits, so no code runs
+// there.
 tl::expected<void, std::string> MemorySlots::update() {
   if (version_ == memory_.map_version()) return {};
   // Slots may not overlap, so the old ones go first: a size of zero removes one.

@@ -2,6 +2,7 @@
 #include "runtime/kvm/software_side.h"
 
 #include "translator/callouts/msr.h"
+#include "translator/callouts/paravirtual_time.h"
 
 namespace ringshift::runtime {
 
@@ -17,6 +18,8 @@ bool SoftwareSide::write_msr(std::uint32_t index, std::uint64_t value) {
   return translator::write_msr(core_, index, value);
 }
 
+void SoftwareSide::tell_stolen_time() { translator::write_steal_time(core_); }
+
 bool SoftwareSide::deliver(const kvm_vcpu_events& events) {
   const auto& exception = events.exception;
   if (!exception.injected && !exception.pending && !events.interrupt.injected &&
@@ -27,8 +30,8 @@ bool SoftwareSide::deliver(const kvm_vcpu_events& events) {
   guest::CpuState& s = core_.state;
   s.activity = guest::Activity::kRunning;
   if (exception.injected || exception.pending) {
-    guest::GuestFault fault{static_cast<guest::Vector>(exception.nr),
-                            exception.has_error_code != 0, exception.error_code, 0};
+    guest::GuestFault fault{static_cast<guest::Vector>(exception.nr), exception.has_error_code != 0,
+                            exception.error_code, 0};
     // The kernel has put the address there already.
     if (fault.vector == guest::Vector::kPageFault) fault.address = s.cr2;
     translator::deliver_fault(core_, fault);

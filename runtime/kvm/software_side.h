@@ -22,6 +22,8 @@ class SoftwareSide {
   std::optional<std::uint64_t> read_msr(std::uint32_t index);
   [[nodiscard]] bool write_msr(std::uint32_t index, std::uint64_t value);
 
+  // Writes the stolen time to the guest's memory, if it has asked for it.
+  void tell_stolen_time();
   // Brings the state behind the delivery of what is in flight; true when something was.
   bool deliver(const kvm_vcpu_events& events);
 

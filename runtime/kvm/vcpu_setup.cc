@@ -20,8 +20,7 @@ struct Range {
   std::uint32_t first, count;
 };
 // EFER, system calls, segment bases and TSC_AUX; SYSENTER; PAT. Those in between do not exist.
-constexpr std::array<Range, 4> kKept{
-    {{0xc0000080, 5}, {0xc0000100, 4}, {0x174, 3}, {0x277, 1}}};
+constexpr std::array<Range, 4> kKept{{{0xc0000080, 5}, {0xc0000100, 4}, {0x174, 3}, {0x277, 1}}};
 
 bool has_subleaves(std::uint32_t leaf) {
   return leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd || leaf == 0x8000001d;
@@ -30,7 +29,8 @@ bool has_subleaves(std::uint32_t leaf) {
 }  // namespace
 
 tl::expected<void, std::string> set_up_exits(int vm) {
-  // What the kernel's emulator does not know comes to us; a kernel before 5.15 makes user code fault.
+  // What the kernel's emulator does not know comes to us; a kernel before 5.15 makes user code
+  // fault.
   kvm_enable_cap failure{};
   failure.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE;
   failure.args[0] = 1;
@@ -74,8 +74,7 @@ tl::expected<void, std::string> set_cpuid(int vcpu, const guest::CpuModel& model
     entries[i].edx = value.edx;
   }
   if (::ioctl(vcpu, request::kSetCpuid, list.get()) != 0)
-    return tl::unexpected(
-        fmt::format("KVM refuses the processor model: {}", std::strerror(errno)));
+    return tl::unexpected(fmt::format("KVM refuses the processor model: {}", std::strerror(errno)));
   return {};
 }
 

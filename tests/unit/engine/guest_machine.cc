@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "runtime/kvm/kvm_accelerator.h"
+#include "runtime/kvm/kvm_device.h"
+#include "tests/unit/engine/kvm_limits.h"
 
 namespace ringshift::engine {
 namespace {
@@ -272,11 +274,28 @@ std::vector<Setting> settings() {
 
 std::vector<Setting> kvm_settings() { return {{"Kvm", {}, true}}; }
 
+namespace {
+
+// "Kvm/Suite" and "Test/Kvm" without the instantiation.
+std::string limit_of_this_test() {
+  const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+  std::string_view suite = info->test_suite_name(), test = info->name();
+  suite.remove_prefix(suite.find('/') + 1);
+  test = test.substr(0, test.find('/'));
+  const auto device = runtime::KvmDevice::open();
+  return device ? why_not_under_kvm(suite, test, device->has_hardware()) : device.error();
+}
+
+}  // namespace
+
 std::unique_ptr<runtime::Accelerator> accelerator_of(const Setting& setting,
                                                      std::string& unavailable) {
   if (setting.kvm) {
     auto kvm = runtime::create_kvm_accelerator();
-    if (kvm) return std::move(*kvm);
+    if (kvm) {
+      unavailable = limit_of_this_test();
+      return std::move(*kvm);
+    }
     unavailable = kvm.error();
   }
   return runtime::create_bt_accelerator(setting.options);

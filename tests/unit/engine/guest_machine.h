@@ -53,19 +53,50 @@ class TestBoard final : public guest::EmptyBoard {
     return static_cast<std::uint8_t>(v);
   }
 
-  static constexpr std::uint8_t kA20Port = 0x92;  // bit 1, as on a PC
-  void port_write(std::uint16_t port, unsigned, std::uint32_t value) override {
+  struct PortAccess {
+    char direction;  // 'r' or 'w'
+    std::uint16_t port;
+    unsigned size;
+    std::uint32_t value;
+    bool operator==(const PortAccess&) const = default;
+  };
+  // A port reads as its own number, with a count of the reads in bits 31:16.
+  std::uint32_t port_read(std::uint16_t port, unsigned size) override {
+    const std::uint32_t value = (port | ++reads_ << 16) & (~0u >> (32 - 8 * size));
+    ports.push_back({'r', port, size, value});
+    return value;
+  }
+  void port_write(std::uint16_t port, unsigned size, std::uint32_t value) override {
+    ports.push_back({'w', port, size, value});
     if (port == kA20Port) a20_open_ = value & 2;
   }
+  static constexpr std::uint8_t kA20Port = 0x92;  // bit 1, as on a PC
   bool a20_open() const override { return a20_open_; }
+  // One register of the APIC, and its base.
+  std::optional<std::uint64_t> apic_msr_read(std::uint32_t index) override {
+    if (index == kApicBase) return 0xfee00900;
+    return index == kApicRegister ? std::optional(apic_register) : std::nullopt;
+  }
+  bool apic_msr_write(std::uint32_t index, std::uint64_t value) override {
+    if (index == kApicRegister) apic_register = value;
+    return index == kApicRegister;
+  }
+  static constexpr std::uint32_t kApicBase = 0x1b, kApicRegister = 0x80b;
+  std::vector<PortAccess> ports;
+  std::uint64_t apic_register = 0;
 
   // From any thread.
   void assert_interrupt(std::uint8_t vector) { vector_ = vector; }
 
  private:
   std::atomic<int> vector_ = -1;
+  std::uint32_t reads_ = 0;
   bool a20_open_ = true;
 };
+
+inline void PrintTo(const TestBoard::PortAccess& a, std::ostream* os) {
+  *os << a.direction << a.size << " at " << std::hex << a.port << " = " << a.value << std::dec;
+}
 
 // A device that keeps a list of the accesses it saw and answers reads from its own bytes.
 class TestDevice final : public guest::MmioHandler {

@@ -72,7 +72,8 @@ TEST(Options, Accelerators) {
   EXPECT_EQ(bt.translator.cache_bytes, 64u << 20);
   EXPECT_EQ(bt.translator.block_instructions, 1u);
   EXPECT_EQ(bt.translator.chain, false);
-  for (const char* bad : {"bt,block=0", "bt,chain=maybe", "bt,cache=1K", "bt,x=1", "kvm,cache=64M", "hax"})
+  for (const char* bad :
+       {"bt,block=0", "bt,chain=maybe", "bt,cache=1K", "bt,x=1", "kvm,cache=64M", "hax"})
     EXPECT_THAT(refused({"-accel", bad}), HasSubstr("-accel")) << bad;
 }
 
