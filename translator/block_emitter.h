@@ -70,8 +70,10 @@ class BlockEmitter {
   // A loop of one block (emit_loop.cc) looks the deltas of some of its accesses up once, ahead of
   // its first turn. Only while no code of the loop calls anything: see made_calls().
   struct LoopDelta {
-    const Insn* first;  // of the accesses that share it
-    bool with_base;     // its base register does not change
+    const Insn* first;     // of the accesses that share it
+    bool with_base;        // its base register does not change
+    bool follows = false;  // its base is loaded anew each turn: whether the delta is the last
+                           // turn's is found out off the path from load to load
   };
   void begin_loop(std::span<const LoopDelta> deltas);
   // The next instruction's accesses use this one of them; negative: none.
@@ -84,6 +86,7 @@ class BlockEmitter {
   static bool same_delta(const Insn& first, const Insn& second);
   static bool delta_survives(const Insn& access, const Insn& between);
   static bool changes_base(const Insn& access, const Insn& between);
+  static bool may_follow(const Insn& insn);
   // The instruction leaves R10 alone.
   void keep_delta() { keeps_delta_ = true; }
   // After each instruction: what R10 holds for the next one.
@@ -218,6 +221,7 @@ class BlockEmitter {
   // --- emit_loop.cc ---
   void find_loop_delta(std::size_t number);
   void use_loop_delta(int number);
+  void follow(const Gp& address, const DeltaKey& key);
   bool window_with_base(const Insn& insn, HostOperand& operand, bool& uses_r11);
   void prepare_window_with_base(const Insn& insn, const HostOperand& operand);
   void mark_loop_delta();

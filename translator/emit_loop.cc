@@ -4,6 +4,7 @@
 // still (the guards around a window are larger than any small step), or faults and gets the right
 // delta. Nothing in the loop may call what could change windows: then there is no loop.
 #include "translator/block_emitter.h"
+#include "translator/stack_delta.h"
 
 namespace ringshift::translator {
 namespace r = asmjit::x86;
@@ -16,6 +17,13 @@ std::int32_t slot_of(std::int32_t array, int number) { return array + 8 * number
 // Of a loop delta that has the base in it, what the instruction's own displacement becomes.
 std::int64_t displacement_in_loop(const Insn& insn, const MemoryOperand& m) {
   return m.displacement + (m.base == kRipBase ? insn.page_offset + insn.length() : 0);
+}
+
+// Of a loop delta that follows a pointer: the piece in R10, negated, so that an LEA compares.
+void remember_piece(r::Assembler& a, int number) {
+  a.not_(r::r10);
+  a.lea(r::r10, r::ptr(r::r10, 1));
+  a.mov(r::ptr(r::rsp, slot_of(slot::loop_bases, number), 8), r::r10);
 }
 
 }  // namespace
@@ -48,6 +56,7 @@ void BlockEmitter::begin_loop(std::span<const LoopDelta> deltas) {
   loop_.deltas.assign(deltas.begin(), deltas.end());
   for (std::size_t i = deltas.size(); i-- > 0;) find_loop_delta(i);
   loop_.made_calls = false;
+  if (!deltas.empty() && deltas[0].follows) delta_ = {};
   assembler_.bind(loop_.start);
 }
 
@@ -72,6 +81,11 @@ void BlockEmitter::find_loop_delta(std::size_t number) {
     key.with_base = n;
   }
   a.mov(frame_slot(slot_of(slot::loop_deltas, n)), r::r10);
+  if (loop.follows) {
+    a.rorx(r::r10, r::r11, 32);
+    a.movzx(r::r10d, r::r10w);
+    remember_piece(a, n);
+  }
   delta_ = key;
   loop_.keys.insert(loop_.keys.begin(), key);
 }
@@ -81,6 +95,44 @@ void BlockEmitter::use_loop_delta(int number) {
   const DeltaKey& key = loop_.keys[static_cast<std::size_t>(number)];
   if (key.with_base >= 0 ? delta_.with_base == key.with_base : delta_.serves(key)) return;
   assembler_.mov(r::r10, frame_slot(slot_of(slot::loop_deltas, number)));
+  delta_ = key;
+}
+
+// R11 is in use while RCX is.
+bool BlockEmitter::may_follow(const Insn& insn) {
+  constexpr std::int64_t kNear = 1 << 20;
+  const MemoryOperand m = insn.memory_operand();
+  const auto in_host = [](const GprField& f) { return !f.used || !lives_in_memory(f.number); };
+  return may_loop(insn) && m.base < 16 && in_host(insn.reg) && in_host(insn.vvvv) &&
+         (m.index != kNoRegister || !lives_in_memory(m.base)) && m.displacement <= kNear &&
+         m.displacement >= -kNear;
+}
+
+// R10 = the delta for `address`, which was loaded a moment ago: the last turn's, if it is in the
+// same piece. No flag changes, and the path from the load to the next one is as short as natively.
+void BlockEmitter::follow(const Gp& address, const DeltaKey& key) {
+  auto& a = assembler_;
+  const int n = loop_.next;
+  Label same = a.newLabel();
+  const bool in_r11 = address.id() == r::r11.id();
+  if (in_r11)
+    a.mov(gpr_slot(1), r::rcx);
+  else
+    a.mov(r::r11, r::rcx);
+  a.rorx(r::r10, address.r64(), 32);
+  a.movzx(r::r10d, r::r10w);
+  a.mov(r::rcx, frame_slot(slot_of(slot::loop_bases, n)));
+  a.lea(r::rcx, r::ptr(r::rcx, r::r10));
+  a.jecxz(r::rcx, same);
+  a.mov(r::rcx, window_delta_entry(r::r10));
+  a.mov(frame_slot(slot_of(slot::loop_deltas, n)), r::rcx);
+  remember_piece(a, n);
+  a.bind(same);
+  if (in_r11)
+    a.mov(r::rcx, gpr_slot(1));
+  else
+    a.mov(r::rcx, r::r11);
+  a.mov(r::r10, frame_slot(slot_of(slot::loop_deltas, n)));
   delta_ = key;
 }
 
@@ -117,7 +169,7 @@ void BlockEmitter::mark_loop_delta() {
 // Before a branch to the start of the loop: R10 becomes what it was there. False: no loop.
 bool BlockEmitter::to_loop(std::int64_t target) {
   if (!loop_.active || target != block_.start_offset()) return false;
-  if (!loop_.keys.empty()) use_loop_delta(0);
+  if (!loop_.keys.empty() && !loop_.deltas[0].follows) use_loop_delta(0);
   return true;
 }
 

@@ -204,10 +204,13 @@ void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& o
   }
   if (operand.base == kScratchValue) return prepare_window_with_base(insn, operand);
   const DeltaKey key = delta_key(insn, m);
-  if (loop_.next >= 0) use_loop_delta(loop_.next);
+  const bool follows =
+      loop_.next >= 0 && loop_.deltas[static_cast<std::size_t>(loop_.next)].follows;
+  if (loop_.next >= 0 && !follows) use_loop_delta(loop_.next);
   if (key.known && m.index == kNoRegister && m.base < 16) {
     if (lives_in_memory(m.base)) a.mov(r::r11, gpr_slot(m.base));
-    if (!delta_.serves(key)) find_delta(r::gpq(operand.base), key);
+    if (!delta_.serves(key))
+      follows ? follow(r::gpq(operand.base), key) : find_delta(r::gpq(operand.base), key);
   } else {
     if (m.index < 16 && lives_in_memory(m.index)) delta_ = {};  // it is loaded into R10
     effective_offset(insn, rsp_ahead_);
@@ -215,8 +218,8 @@ void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& o
       a.mov(r::r10, frame_slot(slot::segment_base(m.segment)));
       a.lea(r::r11, r::ptr(r::r11, r::r10));
     }
-    if (loop_.next >= 0) use_loop_delta(loop_.next);
-    if (!delta_.serves(key)) load_delta(r::r11, key);
+    if (loop_.next >= 0 && !follows) use_loop_delta(loop_.next);
+    if (!delta_.serves(key)) follows ? follow(r::r11, key) : load_delta(r::r11, key);
   }
   mark_window(operand.base, operand.displacement, insn.memory_bytes, write);
   mark_loop_delta();

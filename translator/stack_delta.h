@@ -9,6 +9,14 @@
 
 namespace ringshift::translator {
 
+// The window_delta of the piece whose number is in `piece`.
+inline asmjit::x86::Mem window_delta_entry(const asmjit::x86::Gp& piece) {
+  asmjit::x86::Mem entry = asmjit::x86::ptr(
+      static_cast<std::uint64_t>(view_field(softmmu::kWindowTableOffset)), piece.r64(), 3, 8);
+  entry.setSegment(asmjit::x86::gs);
+  return entry;
+}
+
 // An operand that is the window_delta of the current view for the 4 GiB piece that `linear` lies
 // in; clobbers `scratch`, keeps the flags. BMI2.
 inline asmjit::x86::Mem emit_window_delta_operand(asmjit::x86::Assembler& a,
@@ -16,10 +24,7 @@ inline asmjit::x86::Mem emit_window_delta_operand(asmjit::x86::Assembler& a,
                                                   const asmjit::x86::Gp& scratch) {
   a.rorx(scratch.r64(), linear.r64(), 32);
   a.movzx(scratch.r32(), scratch.r16());
-  asmjit::x86::Mem entry = asmjit::x86::ptr(
-      static_cast<std::uint64_t>(view_field(softmmu::kWindowTableOffset)), scratch.r64(), 3, 8);
-  entry.setSegment(asmjit::x86::gs);
-  return entry;
+  return window_delta_entry(scratch);
 }
 
 // slot::stack_delta for guest RSP as it is in R15. `depth`: bytes pushed below the frame.

@@ -552,28 +552,43 @@ bool Translator::may_be_hot(ModeKey mode) {
          (mode.is_64bit() || (mode.flat() && mode.code_bytes() == 4));
 }
 
+namespace {
+// The base of an access is what `load` has read from memory.
+bool loads_base(const Insn& access, const Insn& load) {
+  return load.memory && load.reads_memory && BlockEmitter::changes_base(access, load);
+}
+}  // namespace
+
 // Accesses that a look-up ahead of the loop can serve, by the deltas that they share.
 std::vector<BlockEmitter::LoopDelta> Translator::choose_loop_deltas() {
   const std::span<Planned> plan(plan_.data(), planned_);
+  std::vector<BlockEmitter::LoopDelta> deltas;
+  const auto share = [&](Planned& p, BlockEmitter::LoopDelta wanted) {
+    auto known = std::find_if(deltas.begin(), deltas.end(), [&](const auto& d) {
+      return d.follows == wanted.follows && BlockEmitter::same_delta(*d.first, p.insn);
+    });
+    if (known == deltas.end()) {
+      if (deltas.size() == kLoopDeltas) return;
+      known = deltas.insert(known, wanted);
+    }
+    p.loop_delta = static_cast<int>(known - deltas.begin());
+  };
   const auto every = [&](auto holds) {
     return std::all_of(plan.begin(), plan.end(), [&](const Planned& p) { return holds(p.insn); });
   };
-  std::vector<BlockEmitter::LoopDelta> deltas;
-  for (Planned& p : plan) {
-    if (p.kind != Kind::kGeneric || !p.insn.memory || !p.insn.memory_bytes || !p.windows) continue;
-    if (!BlockEmitter::may_loop(p.insn)) continue;
-    if (!every([&](const Insn& i) { return BlockEmitter::delta_survives(p.insn, i); })) continue;
-    auto known = std::find_if(deltas.begin(), deltas.end(), [&](const auto& d) {
-      return BlockEmitter::same_delta(*d.first, p.insn);
-    });
-    if (known == deltas.end()) {
-      if (deltas.size() == kLoopDeltas) continue;
-      const bool fixed =
-          every([&](const Insn& i) { return !BlockEmitter::changes_base(p.insn, i); });
-      known = deltas.insert(known, {&p.insn, fixed});
-    }
-    p.loop_delta = static_cast<int>(known - deltas.begin());
-  }
+  const auto may_share = [](const Planned& p) {
+    return p.kind == Kind::kGeneric && p.insn.memory && p.insn.memory_bytes && p.windows &&
+           p.loop_delta < 0;
+  };
+  for (Planned& p : plan)
+    if (may_share(p) && BlockEmitter::may_loop(p.insn) &&
+        every([&](const Insn& i) { return BlockEmitter::delta_survives(p.insn, i); }))
+      share(p, {&p.insn,
+                every([&](const Insn& i) { return !BlockEmitter::changes_base(p.insn, i); })});
+  for (Planned& p : plan)
+    if (may_share(p) && BlockEmitter::may_follow(p.insn) &&
+        !every([&](const Insn& i) { return !loads_base(p.insn, i); }))
+      share(p, {&p.insn, false, true});
   return deltas;
 }
 

@@ -123,6 +123,84 @@ TEST_P(WindowLoops, ManyStreams) {
   EXPECT_EQ(machine.reg(Gpr::kRdi), kFarPieces + kData + 0x1000 + 8 * kRounds);
 }
 
+// A list whose cells lie in three pieces in turn, followed by each kind of register and operand;
+// the flags of the step before live on over each load.
+TEST_P(WindowLoops, FollowsPointersFromPieceToPiece) {
+  load([](Assembler& a) {
+    Label by_rax = a.newLabel(), by_rcx = a.newLabel(), by_index = a.newLabel();
+    a.bind(by_rax);
+    a.mov(rax, qword_ptr(rax));
+    a.setc(dl);
+    a.add(rbx, qword_ptr(rax, 8));
+    a.add(r8b, dl);
+    a.sub(esi, 1);
+    a.jnz(by_rax);
+    a.bind(by_rcx);
+    a.mov(rcx, qword_ptr(rcx));
+    a.add(rbp, qword_ptr(rcx, 8));
+    a.cmp(rcx, rdi);
+    a.jne(by_rcx);
+    a.bind(by_index);
+    a.mov(edx, dword_ptr(r9, 16));  // 0 or 1: which of two pointers
+    a.mov(r9, qword_ptr(r9, rdx, 3));
+    a.add(r12, qword_ptr(r9, 8));
+    a.cmp(r9, rdi);
+    a.jne(by_index);
+    a.int_(kDone);
+  });
+  constexpr unsigned kCells = 600, kCellBytes = 32;
+  const std::uint64_t pieces[] = {0, kPiece, kFarPieces};
+  const auto cell = [&](unsigned i) {
+    return pieces[i % 7 % 3] + kData + kCellBytes * (i * 77 % kCells);
+  };
+  std::uint64_t sum = 0;
+  for (unsigned i = 0; i < kCells; ++i) {
+    const std::uint64_t here = cell(i) % kPiece;
+    machine.store<std::uint64_t>(here, cell((i + 1) % kCells));
+    machine.store<std::uint64_t>(here + 8, i * 3);
+    machine.store<std::uint32_t>(here + 16, 0);
+    sum += i * 3;
+  }
+  machine.reg(Gpr::kRax) = machine.reg(Gpr::kRcx) = machine.reg(Gpr::kR9) = cell(0);
+  machine.reg(Gpr::kRdi) = cell(0);
+  machine.reg(Gpr::kRbx) = machine.reg(Gpr::kRbp) = machine.reg(Gpr::kR12) = 0;
+  machine.reg(Gpr::kR8) = 0;
+  machine.reg(Gpr::kRsi) = kCells;
+  ASSERT_TRUE(done());
+  EXPECT_EQ(machine.reg(Gpr::kRbx), sum);
+  EXPECT_EQ(machine.reg(Gpr::kRbp), sum);
+  EXPECT_EQ(machine.reg(Gpr::kR12), sum);
+  EXPECT_EQ(machine.reg(Gpr::kR8), 0u) << "SUB of 1 from 1 or more leaves CF clear";
+}
+
+// The list ends in a null pointer to a page that is not there, and in one that is not canonical.
+TEST_P(WindowLoops, FollowsPointersIntoFaults) {
+  load([](Assembler& a) {
+    Label again = a.newLabel();
+    a.bind(again);
+    a.mov(rax, qword_ptr(rax, 8));
+    a.add(rcx, 1);
+    a.jmp(again);
+  });
+  const auto run = [&](std::uint64_t last) {
+    for (unsigned i = 0; i < 100; ++i)
+      machine.store<std::uint64_t>(kData + 64 * i + 8,
+                                   i == 99 ? last : kPiece * (i & 1) + kData + 64 * (i + 1));
+    machine.reg(Gpr::kRax) = kData;
+    machine.reg(Gpr::kRcx) = 0;
+    return machine.run_at(kCode);
+  };
+  unmap(0);
+  EXPECT_TRUE(faulted(run(0), 14, kCode));
+  EXPECT_EQ(machine.state().cr2, 8u);
+  EXPECT_EQ(machine.reg(Gpr::kRcx), 100u);
+  EXPECT_TRUE(faulted(run(0x8000'0000'0000'0000), 13, kCode));
+  EXPECT_EQ(machine.reg(Gpr::kRax), 0x8000'0000'0000'0000);
+  EXPECT_EQ(machine.reg(Gpr::kRcx), 100u);
+  EXPECT_TRUE(faulted(run(kPiece * 77), 14, kCode));
+  EXPECT_EQ(machine.state().cr2, kPiece * 77 + 8);
+}
+
 // In the middle of a loop, a page that is not there: everything is as after the turns before.
 TEST_P(WindowLoops, FaultsWhereItsTurnStands) {
   load([](Assembler& a) {
