@@ -43,6 +43,8 @@ tl::expected<int, std::string> run(const TextAnswer& answer) { return print(answ
 
 tl::expected<int, std::string> run(const RunOptions& options) { return run_guest(options); }
 
+tl::expected<int, std::string> run(const CompareOptions& options) { return run_compare(options); }
+
 tl::expected<int, std::string> run_command(const std::vector<std::string>& arguments) {
   const auto command = parse_command_line(arguments);
   if (!command) return tl::unexpected(command.error());

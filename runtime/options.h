@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "runtime/compare/compare.h"
 #include "runtime/console/backends.h"
 #include "runtime/loaders/flat.h"
 
@@ -79,7 +80,7 @@ struct ProbeOptions {
 struct TextAnswer {
   std::string text;
 };
-using Command = std::variant<RunOptions, ProbeOptions, TextAnswer>;
+using Command = std::variant<RunOptions, ProbeOptions, CompareOptions, TextAnswer>;
 
 // The error is one line that names the option.
 tl::expected<Command, std::string> parse_command_line(const std::vector<std::string>& arguments);

@@ -157,8 +157,7 @@ void modify_page_table(uint64_t turns) {
 }
 
 void load_cr3(uint64_t turns) {
-  for (; turns; --turns)
-    asm volatile("mov %%cr3, %%rax\n mov %%rax, %%cr3" : : : "rax", "memory");
+  for (; turns; --turns) asm volatile("mov %%cr3, %%rax\n mov %%rax, %%cr3" : : : "rax", "memory");
 }
 void write_cr8(uint64_t turns) {
   for (; turns; --turns) asm volatile("mov %0, %%cr8" ::"r"(uint64_t{0}));
@@ -215,10 +214,11 @@ void measure_operations() {
 
   measure("registers", user_work::add_registers, true);
   measure("call", user_work::call_and_return, true);
-  measure("array", [](uint64_t turns) { user_work::walk_array(words, turns); }, true,
-          user_work::kWords);
-  measure("pointers", [](uint64_t turns) { user_work::chase_pointers(&cells[0].next, turns); },
-          true);
+  measure(
+      "array", [](uint64_t turns) { user_work::walk_array(words, turns); }, true,
+      user_work::kWords);
+  measure(
+      "pointers", [](uint64_t turns) { user_work::chase_pointers(&cells[0].next, turns); }, true);
   measure("system-call", system_call_loop, true);
   measure("software-interrupt", software_interrupt_loop, true);
   measure("page-fault", fault_on_page);

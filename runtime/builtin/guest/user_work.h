@@ -11,11 +11,10 @@ constexpr uint32_t kWords = 4096;  // of the array: 16 KiB, half of a first-leve
 // Registers only.
 inline void add_registers(uint64_t turns) {
   uint64_t a = 1, b = 2;
-  asm volatile(
-      "1: add %1, %0\n imul $3, %0, %1\n xor %0, %1\n lea 7(%0,%1), %0\n dec %2\n jnz 1b"
-      : "+r"(a), "+r"(b), "+r"(turns)
-      :
-      : "cc");
+  asm volatile("1: add %1, %0\n imul $3, %0, %1\n xor %0, %1\n lea 7(%0,%1), %0\n dec %2\n jnz 1b"
+               : "+r"(a), "+r"(b), "+r"(turns)
+               :
+               : "cc");
 }
 
 // A function that does nothing.
