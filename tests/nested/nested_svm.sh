@@ -19,7 +19,7 @@ trap 'rm -rf "$work"' EXIT
 fetch_modules() {
   local package
   package=$(cat "$guest_folder/amd64/package")
-  (cd "$work" && apt-get download -q "${package%%_*}" >/dev/null) || return 1
+  (cd "$work" && apt-get download -q "${package%%_*}" >/dev/null 2>&1) || return 1
   dpkg-deb -x "$work/${package%%_*}"_*.deb "$work/package" || return 1
   mkdir -p "$root/modules"
   find "$work/package/lib/modules" \( -name rng-core.ko -o -name ccp.ko -o -name irqbypass.ko \
@@ -37,12 +37,15 @@ add_program() {
   done
 }
 
-tests='Kvm/*'
+# Of the engine's tests those that ask of a processor what QEMU's does under SVM: its segments have no
+# limits, virtual-8086 mode and shadows of MOV SS are not a processor's, and one test's shutdown ends it.
+tests='Kvm/BoardAccess.*:Kvm/DeviceMemory.*'
 
 root=$work/root
 mkdir -p "$root"/{bin,dev,proc,sys,guest}
 say "fetching the kernels"
-fetch_kernel_and_busybox amd64 && fetch_kernel_and_busybox cloud-amd64 || fail "no kernels"
+fetch_kernel_and_busybox amd64 || fail "no kernel for the machine"
+fetch_kernel_and_busybox cloud-amd64 || fail "no kernel for the guest"
 fetch_modules || fail "no modules of KVM"
 cp "$(busybox_of amd64)" "$root/bin/busybox"
 cp "$(kernel_of cloud-amd64)" "$root/guest/vmlinuz"
