@@ -21,6 +21,8 @@ std::string help_text() {
 
   ringshift run [options]     start a guest; without -kernel, a small built-in one
   ringshift probe [--json]    what this host offers
+  ringshift profile --help    where a guest's time goes, in its own words
+  ringshift top               the same, live
   ringshift --version         version
   ringshift run --help        every option
 
@@ -184,7 +186,7 @@ tl::expected<Command, std::string> parse_command_line(const Words& arguments) {
     if (is_help(rest[0])) return TextAnswer{help_text()};
     return tl::unexpected(fmt::format("probe: {}: unknown option", rest[0]));
   }
-  return tl::unexpected(fmt::format("'{}': verbs are run and probe (ringshift --help)", verb));
+  return tl::unexpected(fmt::format("'{}': verbs are run, probe, profile and top (ringshift --help)", verb));
 }
 
 }  // namespace ringshift::runtime

@@ -29,6 +29,7 @@ struct TranslateRequest {
   bool loop_head = false;
   bool group_accesses = true;
   Tier tier = Tier::kPlain;
+  std::uint64_t* runs = nullptr;  // what each run of the block adds 1 to
   // Page offsets of instructions whose accesses are to be looked up, though the mode has windows.
   std::span<const std::uint16_t> checked;
 };
