@@ -67,8 +67,10 @@ struct Block {
   std::uint64_t second_page = kNoPage;  // physical page of a straddling instruction's tail
   std::uint8_t* host = nullptr;         // executable address
   std::uint32_t host_bytes = 0;
+  std::uint32_t code_bytes = 0;  // of them, those that are instructions; data follows
   std::uint16_t guest_bytes = 0;
   std::uint16_t instructions = 0;
+  std::uint64_t* runs = nullptr;  // counts them, where that was asked for
   bool valid = true;
   bool checks_requests = false;    // looks for interrupt requests at its head
   std::uint8_t undone_groups = 0;  // how often a group's look-up failed

@@ -142,7 +142,7 @@ void Cache::unwatch_if_empty(std::uint64_t physical_page) {
     memory_.watch(guest::PhysicalAddress{physical_page}, false);
 }
 
-void Cache::invalidate(Block& block) {
+void Cache::invalidate(Block& block, Removal why) {
   if (!block.valid) return;
   listener_.before_change();
   block.valid = false;
@@ -150,7 +150,8 @@ void Cache::invalidate(Block& block) {
   unlink(block);
   remove_from_page(block);
   ++counters_.invalidated_blocks;
-  listener_.block_removed(block);
+  ++counters_.removed[static_cast<std::size_t>(why)];
+  listener_.block_removed(block, why);
 }
 
 void Cache::flush() {
@@ -215,7 +216,7 @@ void Cache::on_watched_write(guest::PhysicalAddress start, std::size_t bytes) {
       const std::uint64_t tail = b->guest_bytes - (guest::kPageBytes - b->start_offset());
       if (start.value < b->second_page + tail) hit.push_back(b);
     }
-    for (Block* b : hit) invalidate(*b);
+    for (Block* b : hit) invalidate(*b, Removal::kStore);
   }
 }
 

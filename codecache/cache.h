@@ -3,6 +3,7 @@
 // translated pages as the memory's observer, so that no stale block is ever entered again.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <boost/container/flat_map.hpp>
 #include <cstdint>
@@ -17,9 +18,21 @@
 
 namespace ringshift::codecache {
 
+// Why a block went.
+enum class Removal : std::uint8_t {
+  kStore,      // a store hit its bytes
+  kRemapped,   // the second page of a straddling instruction lies elsewhere now
+  kUngrouped,  // its groups of accesses kept failing
+  kLoopHead,   // to look for interrupt requests at its head
+  kPromoted,   // to be translated for speed
+  kLookUp,     // an access of it cannot go through a window
+};
+inline constexpr std::size_t kRemovals = 6;
+
 struct CacheCounters {
   std::uint64_t blocks = 0, instructions = 0, guest_bytes = 0, host_bytes = 0, links = 0,
                 invalidated_blocks = 0, watched_writes = 0, flushes = 0;
+  std::array<std::uint64_t, kRemovals> removed{};  // by cause; flushes apart
 };
 
 // Bits of what is known about the code at an address.
@@ -36,7 +49,7 @@ class CacheListener {
   virtual ~CacheListener() = default;
   // The cache's books are about to change: library code that may use any host register runs next.
   virtual void before_change() = 0;
-  virtual void block_removed(const Block& block) = 0;          // drop its cached host address
+  virtual void block_removed(const Block& block, Removal why) = 0;  // drop its host address
   virtual void all_removed() = 0;                              // drop every cached host address
   virtual void page_watched(guest::PhysicalAddress page) = 0;  // no fast path may write to it
 };
@@ -57,7 +70,7 @@ class Cache final : public guest::WriteObserver {
 
   void link(Block& from, Exit& exit, Block& to);
   void redirect(Block& from, Exit& exit, const std::uint8_t* executable);
-  void invalidate(Block& block);
+  void invalidate(Block& block, Removal why);
   // Drops everything; only when no vCPU is inside translated code.
   void flush();
 
@@ -76,6 +89,8 @@ class Cache final : public guest::WriteObserver {
   void on_watched_write(guest::PhysicalAddress start, std::size_t bytes) override;
 
   Arena& arena() { return arena_; }
+  // Those since the last flush, in order of host address, valid or not.
+  const std::deque<Block>& blocks() const { return blocks_; }
   const CacheCounters& counters() const { return counters_; }
   // Empty, or what is inconsistent.
   const char* check_invariants() const;

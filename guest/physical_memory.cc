@@ -228,7 +228,7 @@ void PhysicalMemory::read_bytes(PhysicalAddress start, std::span<std::uint8_t> o
     if (target.mmio) {
       const std::uint64_t offset = address - target.mmio->start;
       const unsigned size = split_size(offset, done);
-      if (mmio_prologue_) mmio_prologue_();
+      if (mmio_prologue_) mmio_prologue_({address});
       const std::uint64_t value = target.mmio->handler->mmio_read(offset, size);
       copy_bytes(out.data(), &value, size);
       done = size;
@@ -261,7 +261,7 @@ void PhysicalMemory::write_bytes(PhysicalAddress start, std::span<const std::uin
       const unsigned size = split_size(offset, done);
       std::uint64_t value = 0;
       copy_bytes(&value, in.data(), size);
-      if (mmio_prologue_) mmio_prologue_();
+      if (mmio_prologue_) mmio_prologue_({address});
       target.mmio->handler->mmio_write(offset, size, value);
       done = size;
     } else if (target.ram) {

@@ -139,7 +139,8 @@ class PhysicalMemory {
                         std::uint64_t desired);
 
   // Called before each device access, on the accessing thread (a vCPU puts its SIMD state away).
-  void set_mmio_prologue(void (*prologue)()) { mmio_prologue_ = prologue; }
+  using MmioPrologue = void (*)(PhysicalAddress at);
+  void set_mmio_prologue(MmioPrologue prologue) { mmio_prologue_ = prologue; }
 
   // Watched pages: writes through this class report to the observer, and no fast path may hold a
   // writable mapping. Only RAM can be watched; nothing else changes by a guest write.
@@ -188,7 +189,7 @@ class PhysicalMemory {
   int memfd_ = -1;
   std::uint8_t* host_ = nullptr;
   std::uint64_t ram_bytes_ = 0, low_bytes_ = 0;
-  void (*mmio_prologue_)() = nullptr;
+  MmioPrologue mmio_prologue_ = nullptr;
   std::vector<MmioRange> mmio_;  // sorted by start
   std::vector<Rom> roms_;
   std::vector<std::uint8_t> attributes_;

@@ -2,9 +2,11 @@
 // Machines, devices, tests and snapshots never know which one it is.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 #include <tl/expected.hpp>
 
 #include "guest/cpu_model.h"
@@ -20,6 +22,14 @@ enum class ExitReason {
   kStopped,   // stop() was called
   kFailed,    // the guest cannot go on; why was said on standard error
 };
+
+// One of the counters that are always kept.
+struct Counter {
+  std::string name;
+  std::uint64_t value = 0;
+};
+
+class TranslatingVcpu;
 
 class Vcpu {
  public:
@@ -37,8 +47,12 @@ class Vcpu {
   virtual void inject_nmi() = 0;
   // From any thread: run() returns kStopped soon. Sticky until the next run().
   virtual void stop() = 0;
+  // Since the vCPU was made. While run() is not executing, or on its thread.
+  virtual std::vector<Counter> counters() const { return {}; }
   // Counters as text lines, for -d stats and `info jit`.
   virtual std::string statistics() const = 0;
+  // For who observes translation; null: this accelerator does not translate.
+  virtual TranslatingVcpu* translating() { return nullptr; }
 };
 
 class Accelerator {

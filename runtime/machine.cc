@@ -182,9 +182,11 @@ void Machine::finish() {
 
 // Idle costs nothing: the thread sleeps until a device, a request or another thread wakes it.
 void Machine::wait_while_halted(std::uint64_t seen) {
+  const auto began = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   changed_.wait(
       lock, [&] { return wakeups_ != seen || requests_ != 0 || stopping_ || pause_requested_; });
+  idle_ns_ += std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count();
 }
 
 void Machine::wait_while_paused() {
@@ -204,6 +206,7 @@ void Machine::wait_while_paused() {
 void Machine::serve_requests() {
   const auto requests = requests_.exchange(0);
   const auto has = [&](Request what) { return requests & static_cast<unsigned>(what); };
+  if (has(Request::kJob)) run_jobs();
   if (has(Request::kPowerOff)) {
     if (config_.no_shutdown) {
       pause();
@@ -213,6 +216,23 @@ void Machine::serve_requests() {
   } else if (has(Request::kReset) || has(Request::kTripleFault)) {
     restart_or_exit(has(Request::kTripleFault));
   }
+}
+
+void Machine::post(std::function<void()> job) {
+  {
+    std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  request(Request::kJob);
+}
+
+void Machine::run_jobs() {
+  std::vector<std::function<void()>> jobs;
+  {
+    std::lock_guard lock(mutex_);
+    jobs.swap(jobs_);
+  }
+  for (const auto& job : jobs) job();
 }
 
 void Machine::restart_or_exit(bool triple_fault) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,6 +43,11 @@ class Machine final : private guest::Platform,
   void pause();
   void resume();
   void toggle_pause();
+  // From any thread: runs `job` soon on the vCPU's thread, between two runs of the vCPU. One that is
+  // posted while the machine ends may not run.
+  void post(std::function<void()> job);
+  // How long the vCPU has waited, halted, so far. The vCPU's thread.
+  std::int64_t idle_ns() const { return idle_ns_; }
 
   // Further sources for the event loop, before run().
   EventLoop& loop() { return loop_; }
@@ -57,7 +63,7 @@ class Machine final : private guest::Platform,
     std::size_t offer(std::span<const std::uint8_t> bytes) override { return bytes.size(); }
     void send_break() override {}
   };
-  enum class Request { kReset = 1, kPowerOff = 2, kTripleFault = 4 };
+  enum class Request { kReset = 1, kPowerOff = 2, kTripleFault = 4, kJob = 8 };
 
   explicit Machine(MachineConfig config);
   tl::expected<void, std::string> build(Accelerator& accelerator);
@@ -66,6 +72,7 @@ class Machine final : private guest::Platform,
 
   // The vCPU's thread.
   void serve_requests();
+  void run_jobs();
   void wait_while_halted(std::uint64_t seen);
   void wait_while_paused();
   void restart_or_exit(bool triple_fault);
@@ -123,11 +130,13 @@ class Machine final : private guest::Platform,
 
   // Guarded by mutex_, except where a vCPU only peeks.
   std::uint64_t wakeups_ = 0;
+  std::vector<std::function<void()>> jobs_;
   std::atomic<unsigned> requests_{0};
   std::atomic<bool> pause_requested_{false};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> finished_{false};
   int exit_status_ = 0;
+  std::int64_t idle_ns_ = 0;
   std::int64_t loop_sleeps_until_ = 0;  // guest time; while the loop is awake, the past
 };
 

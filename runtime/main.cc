@@ -13,6 +13,7 @@
 #include "runtime/message.h"
 #include "runtime/options.h"
 #include "runtime/probe.h"
+#include "runtime/profile/command.h"
 #include "runtime/run_guest.h"
 
 namespace {
@@ -46,6 +47,7 @@ tl::expected<int, std::string> run(const RunOptions& options) { return run_guest
 tl::expected<int, std::string> run(const CompareOptions& options) { return run_compare(options); }
 
 tl::expected<int, std::string> run_command(const std::vector<std::string>& arguments) {
+  if (profile::is_profile_verb(arguments)) return profile::run_command(arguments);
   const auto command = parse_command_line(arguments);
   if (!command) return tl::unexpected(command.error());
   return std::visit([](const auto& options) { return run(options); }, *command);

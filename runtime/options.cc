@@ -22,6 +22,8 @@ std::string help_text() {
   ringshift run [options]     start a guest; without -kernel, a small built-in one
   ringshift probe [--json]    what this host offers
   ringshift compare           what each way to run a guest costs here (compare --help)
+  ringshift profile --help    where a guest's time goes, in its own words
+  ringshift top               the same, live
   ringshift --version         version
   ringshift run --help        every option
 
@@ -192,7 +194,7 @@ tl::expected<Command, std::string> parse_command_line(const Words& arguments) {
     return *options;
   }
   return tl::unexpected(
-      fmt::format("'{}': verbs are run, probe and compare (ringshift --help)", verb));
+      fmt::format("'{}': verbs are run, probe, compare, profile and top (ringshift --help)", verb));
 }
 
 }  // namespace ringshift::runtime

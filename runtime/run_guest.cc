@@ -14,6 +14,8 @@
 #include "runtime/log_file.h"
 #include "runtime/machine.h"
 #include "runtime/message.h"
+#include "runtime/profile/control_server.h"
+#include "runtime/profile/perf_watcher.h"
 #include "runtime/signals.h"
 
 namespace ringshift::runtime {
@@ -118,7 +120,34 @@ std::unique_ptr<RawTerminal> prepare_terminal(const RunOptions& options) {
 
 }  // namespace
 
-tl::expected<int, std::string> run_guest(const RunOptions& options) {
+namespace {
+
+using Watchers = std::vector<std::unique_ptr<RunWatcher>>;
+
+Watchers asked_for(const RunOptions& options) {
+  Watchers watchers;
+  if (options.perf_map || options.jit_dump)
+    watchers.push_back(profile::watch_for_perf(options.perf_map, options.jit_dump));
+  if (!options.profile_socket.empty())
+    watchers.push_back(profile::serve_profiles(options.profile_socket));
+  return watchers;
+}
+
+// Runs the machine with all of them looking on.
+tl::expected<int, std::string> run_watched(Machine& machine,
+                                           const std::vector<RunWatcher*>& watchers,
+                                           std::unique_ptr<RawTerminal>& terminal) {
+  for (RunWatcher* watcher : watchers)
+    if (auto ready = watcher->before_run(machine); !ready) return tl::unexpected(ready.error());
+  const int status = machine.run();
+  terminal.reset();
+  for (RunWatcher* watcher : watchers) watcher->after_run(machine);
+  return status;
+}
+
+}  // namespace
+
+tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* watcher) {
   LogFile log;
   if (auto opened = log.open(options.log.file); !opened) return tl::unexpected(opened.error());
   auto choice = choose_accelerator(options.accelerator, translator_options(options, log.get()));
@@ -171,8 +200,12 @@ tl::expected<int, std::string> run_guest(const RunOptions& options) {
   if (!created) return tl::unexpected(created.error());
   machine = created->get();
   machine->loop().add(signals);
-  const int status = machine->run();
-  terminal.reset();
+  const Watchers watchers = asked_for(options);
+  std::vector<RunWatcher*> all;
+  for (const auto& one : watchers) all.push_back(one.get());
+  if (watcher) all.push_back(watcher);
+  const auto status = run_watched(*machine, all, terminal);
+  if (!status) return status;
   if (options.log.stats) fmt::print(log.get(), "{}", machine->statistics());
   return status;
 }

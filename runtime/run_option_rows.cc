@@ -250,6 +250,22 @@ constexpr std::array kRows = std::to_array<OptionRow>({
        d.options.log.file = v;
        return {};
      }},
+    {"profile-socket", "PATH", "a Unix socket where `ringshift profile` finds this guest",
+     [](RunDraft& d, const std::string& v) -> OptionStatus {
+       if (v.empty()) return failed("the socket's name is empty");
+       d.options.profile_socket = v;
+       return {};
+     }},
+    {"perfmap", "", "name translated code in /tmp/perf-PID.map, for the host's perf",
+     [](RunDraft& d, const std::string&) -> OptionStatus {
+       d.options.perf_map = true;
+       return {};
+     }},
+    {"jitdump", "", "write jit-PID.dump, for `perf inject --jit`",
+     [](RunDraft& d, const std::string&) -> OptionStatus {
+       d.options.jit_dump = true;
+       return {};
+     }},
     {"v", "", "say on standard error what was chosen and why",
      [](RunDraft& d, const std::string&) -> OptionStatus {
        d.options.verbose = true;

@@ -79,6 +79,7 @@ bool Mmu::select_view() {
   if (!space_ || state_.cr3 != cr3_ || ((mode ^ selection_.mode) & cr4::kPcide))
     space_ = &find_space();
   selection_.mode = mode;
+  counters_.space_changes += cr3_ != state_.cr3;
   cr3_ = state_.cr3;
   View* const before = selection_.current;
   selection_.current = &view(privilege_of({AccessKind::kRead, state_.cpl == 3, false}));
@@ -174,11 +175,21 @@ std::uint8_t* Mmu::fill(View& view, LinearAddress a, Access access,
 
 Checked<std::uint8_t*> Mmu::host_address(LinearAddress a, std::size_t bytes, bool write) {
   ++(write ? counters_.write_misses : counters_.read_misses);
-  if (guest::page_offset(a.value) + bytes > guest::kPageBytes) return nullptr;
+  if (guest::page_offset(a.value) + bytes > guest::kPageBytes) {
+    ++counters_.straddled;
+    return nullptr;
+  }
   const Access access = data_access(write ? AccessKind::kWrite : AccessKind::kRead);
   const auto translation = walk_counted(a, access);
-  if (!translation) return tl::unexpected(translation.error());
-  return fill(*selection_.current, a, access, *translation);
+  if (!translation) {
+    ++counters_.faulted;
+    return tl::unexpected(translation.error());
+  }
+  std::uint8_t* const host = fill(*selection_.current, a, access, *translation);
+  ++(host                                     ? counters_.cached
+     : memory_.watched(translation->address) ? counters_.watched
+                                              : counters_.not_ram);
+  return host;
 }
 
 Checked<Translation> Mmu::translate_fetch(LinearAddress a) {

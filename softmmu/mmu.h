@@ -21,6 +21,9 @@ namespace ringshift::softmmu {
 struct MmuCounters {
   std::uint64_t read_misses = 0, write_misses = 0, slow_reads = 0, slow_writes = 0, walks = 0,
                 page_faults = 0, full_flushes = 0, page_flushes = 0, view_switches = 0;
+  std::uint64_t space_changes = 0;  // to another CR3
+  // How the misses of look-ups in translated code ended: what could be cached was.
+  std::uint64_t cached = 0, straddled = 0, faulted = 0, watched = 0, not_ram = 0;
 };
 
 // A piece of linear memory whose data accesses are debug traps; `bytes` 0: none.

@@ -67,7 +67,7 @@ bool Walker::select_mode() {
 
 std::uint64_t Walker::load_entry(PhysicalAddress where) const {
   const std::uint8_t* page = memory_.ram_page(where);
-  if (!page) return memory_.read(where, mode_.entry_bytes);
+  if (!page) return reads_devices_ ? memory_.read(where, mode_.entry_bytes) : 0;
   const std::uint8_t* at = page + guest::page_offset(where.value);
   if (mode_.entry_bytes == 8)
     return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(at), __ATOMIC_RELAXED);
@@ -157,7 +157,7 @@ guest::Status Walker::descend() {
 
 Checked<Translation> Walker::run() {
   if (!state_.paging())
-    return Translation{{linear_ & state_.address_mask}, guest::kPageBytes, true, false};
+    return Translation{unpaged(), guest::kPageBytes, true, false};
   for (;;) {
     if (auto status = descend(); !status) return tl::unexpected(status.error());
     if (!permitted(access_.kind)) return fault(error::kPresent);
@@ -166,8 +166,7 @@ Checked<Translation> Walker::run() {
     const std::uint64_t leaf = path_[steps_ - 1].value;
     Translation result;
     result.page_bytes = std::uint64_t{1} << shift_;
-    result.address = page_frame(leaf, shift_) + (linear_ & (result.page_bytes - 1));
-    result.address.value &= state_.address_mask;
+    result.address = found();
     result.writable = (leaf & entry::kDirty) && permitted(AccessKind::kWrite);
     result.global = (leaf & entry::kGlobal) && (state_.cr4 & cr4::kPge);
     return result;
@@ -189,6 +188,15 @@ Checked<Translation> walk(PhysicalMemory& memory, const guest::CpuState& state,
                           const guest::CpuModel& model, LinearAddress linear, Access access,
                           bool update_ad) {
   return walk(memory, state, PagingFeatures::of(model), linear, access, update_ad);
+}
+
+std::optional<PhysicalAddress> look_at(PhysicalMemory& memory, const guest::CpuState& state,
+                                       const PagingFeatures& features, LinearAddress linear) {
+  Walker walker(memory, state, features, linear, {}, false);
+  walker.avoid_devices();
+  if (!state.paging()) return walker.unpaged();
+  if (!walker.descend()) return std::nullopt;
+  return walker.found();
 }
 
 // Bits 2:1, 8:5 and 63:MAXPHYADDR of a present entry are reserved.

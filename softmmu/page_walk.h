@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "guest/address.h"
 #include "guest/cpu_model.h"
@@ -47,6 +48,13 @@ guest::Checked<Translation> walk(guest::PhysicalMemory& memory, const guest::Cpu
 guest::Checked<Translation> walk(guest::PhysicalMemory& memory, const guest::CpuState& state,
                                  const guest::CpuModel& model, guest::LinearAddress linear,
                                  Access access, bool update_ad = true);
+
+// Where a page is mapped, whatever its rights: nothing is changed, and no device sees it. For who
+// looks at a guest from outside (a debugger, a profiler), in signal handlers too.
+std::optional<guest::PhysicalAddress> look_at(guest::PhysicalMemory& memory,
+                                              const guest::CpuState& state,
+                                              const PagingFeatures& features,
+                                              guest::LinearAddress linear);
 
 // SDM Vol. 3 "PDPTE Registers": loads the four PDPTEs for a new CR3 under PAE paging; #GP(0) when a
 // present one has reserved bits set.

@@ -50,6 +50,14 @@ class Walker {
   guest::Checked<Translation> run();
   // The walk without its end: as far as the leaf, whose rights are not looked at.
   guest::Status descend();
+  // Of the byte asked for; after descend().
+  guest::PhysicalAddress found() const {
+    const std::uint64_t page = page_frame(path_[steps_ - 1].value, shift_).value;
+    return {(page + (linear_ & bits(0, shift_ - 1))) & state_.address_mask};
+  }
+  guest::PhysicalAddress unpaged() const { return {linear_ & state_.address_mask}; }
+  // Tables that lie in a device's memory count as empty.
+  void avoid_devices() { reads_devices_ = false; }
 
  private:
   friend class LeafTable;
@@ -82,6 +90,7 @@ class Walker {
   std::uint64_t linear_;
   Access access_;
   bool update_ad_;
+  bool reads_devices_ = true;
 
   Mode mode_;
   std::array<Step, kMaxLevels> path_;

@@ -57,6 +57,15 @@ void BlockEmitter::jump_thunk(const std::uint8_t* thunk) {
   assembler_.jmp(reinterpret_cast<std::uint64_t>(thunk));
 }
 
+// No flag changes.
+void BlockEmitter::count_exactly(std::uint64_t* runs) {
+  block_.runs = runs;
+  assembler_.mov(r::r10, reinterpret_cast<std::uint64_t>(runs));
+  assembler_.mov(r::r11, r::qword_ptr(r::r10));
+  assembler_.lea(r::r11, r::ptr(r::r11, 1));
+  assembler_.mov(r::qword_ptr(r::r10), r::r11);
+}
+
 void BlockEmitter::count_run() { call_thunk(thunks_.count_run); }
 
 void BlockEmitter::head_check(bool flags_live) {
@@ -142,6 +151,7 @@ codecache::Block BlockEmitter::finish(std::span<const std::uint8_t>& code) {
     assembler_.bind(attention_);
     call_thunk(thunks_.attention);
   }
+  block_.code_bytes = static_cast<std::uint32_t>(assembler_.offset());
   if (!records_.empty()) assembler_.align(asmjit::AlignMode::kData, 8);
   for (const Record& record : records_) {
     assembler_.bind(record.label);

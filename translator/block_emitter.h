@@ -28,7 +28,9 @@ class BlockEmitter {
   void begin(codecache::BlockKey key, ModeKey mode);
   // All blocks are gone: the numbers of their links are free again.
   void forget_links() { next_link_ = 0; }
-  // Counts the runs of the block: the first thing in it.
+  // Each run adds 1: before anything else.
+  void count_exactly(std::uint64_t* runs);
+  // Counts the runs of the block down, to its promotion: before any instruction.
   void count_run();
   // From here on code is made to run fast, not to be short.
   void set_hot() { block_.hot = true; }

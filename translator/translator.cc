@@ -597,6 +597,7 @@ void Translator::emit_block(const TranslateRequest& request, bool loop) {
   const bool windows = hot && request.mode.windows();
   emitter_.begin(request.key, request.mode);
   if (windows && request.mode.is_64bit()) emitter_.keep_stack_delta();
+  if (request.runs) emitter_.count_exactly(request.runs);
   if (request.tier == Tier::kCounted) emitter_.count_run();
   for (std::size_t i = 0; i < planned_; ++i) plan_[i].loop_delta = -1;
   if (loop) emitter_.begin_loop(choose_loop_deltas());
@@ -617,7 +618,8 @@ TranslateStatus Translator::translate(const TranslateRequest& request) {
   clear_groups({plan_.data(), planned_});
   if (request.group_accesses && !windows) form_groups({plan_.data(), planned_}, request.mode);
   choose_inline_look_ups(hot && !windows);
-  const bool loop = request.loops && windows && request.mode.is_64bit() && loops_to_itself() &&
+  // Where runs are counted, each turn is one.
+  const bool loop = request.loops && !request.runs && windows && request.mode.is_64bit() && loops_to_itself() &&
                     plan_[planned_ - 1].kind != Kind::kLoop;
   emit_block(request, loop);
   if (loop && emitter_.made_calls()) emit_block(request, false);

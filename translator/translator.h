@@ -30,6 +30,7 @@ struct TranslateRequest {
   bool group_accesses = true;
   bool loops = true;  // a branch to the block's own start may stay in the block
   Tier tier = Tier::kPlain;
+  std::uint64_t* runs = nullptr;  // what each run of the block adds 1 to
   // Page offsets of instructions whose accesses are to be looked up, though the mode has windows.
   std::span<const std::uint16_t> checked;
 };

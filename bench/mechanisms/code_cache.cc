@@ -13,7 +13,7 @@ using codecache::BlockKey;
 class NoListener final : public codecache::CacheListener {
  public:
   void before_change() override {}
-  void block_removed(const Block&) override {}
+  void block_removed(const Block&, Removal) override {}
   void all_removed() override {}
   void page_watched(guest::PhysicalAddress) override {}
 };
@@ -89,7 +89,8 @@ void invalidate_and_insert(benchmark::State& run) {
   FilledCache filled(1000);
   std::uint64_t number = 0;
   for (auto _ : run) {
-    filled.cache().invalidate(*filled.cache().find(FilledCache::key(number)));
+    filled.cache().invalidate(*filled.cache().find(FilledCache::key(number)),
+                              codecache::Removal::kStore);
     filled.add(number);
     number = filled.next(number);
     if (!filled.full()) continue;
@@ -110,7 +111,7 @@ void link_and_invalidate(benchmark::State& run) {
     Block* from = cache.find(FilledCache::key(number));
     Block* to = cache.find(FilledCache::key(number ^ 1));
     cache.link(*from, from->exits[0], *to);
-    cache.invalidate(*to);
+    cache.invalidate(*to, codecache::Removal::kStore);
     filled.add(number ^ 1);
     number = filled.next(number) & ~std::uint64_t{1};
     if (!filled.full()) continue;

@@ -18,12 +18,18 @@ void BtVcpu::note_port(std::uint16_t port, unsigned size) {
 std::uint32_t BtVcpu::port_read(std::uint16_t port, unsigned size) {
   spill_simd();
   note_port(port, size);
+  const Doing doing(activity_, Activity::kPort, port);
+  board_counts_.port_read(port);
   return board_.port_read(port, size);
 }
 void BtVcpu::port_write(std::uint16_t port, unsigned size, std::uint32_t value) {
   spill_simd();
   note_port(port, size);
-  board_.port_write(port, size, value);
+  {
+    const Doing doing(activity_, Activity::kPort, port);
+    board_counts_.port_write(port);
+    board_.port_write(port, size, value);
+  }
   if (board_.a20_open() != (state().address_mask == guest::kA20Open)) follow_a20();
 }
 
@@ -84,18 +90,23 @@ void BtVcpu::triple_fault() {
   board_.triple_fault();
 }
 
-void BtVcpu::before_mmio() {
+// Until the end of what accesses memory.
+void BtVcpu::before_mmio(guest::PhysicalAddress at) {
   if (BtVcpu* vcpu = current_vcpu()) {
     vcpu->spill_simd();
+    if (!is_between_blocks(ActivityWord::what(vcpu->activity_.get())))
+      vcpu->activity_.set(Activity::kDevice, guest::page_number(at.value));
+    vcpu->board_counts_.device_page(guest::page_number(at.value));
     vcpu->frame().interrupt_maybe = 1;
   }
 }
 
 // --- codecache::CacheListener --------------------------------------------------------------------
 
-void BtVcpu::block_removed(const codecache::Block& block) {
+void BtVcpu::block_removed(const codecache::Block& block, codecache::Removal why) {
   code_changed_ = true;
   const auto entry = reinterpret_cast<std::uint64_t>(block.prepared_entry());
+  for (BlockObserver* observer : observers_) observer->removed(block, why);
   // Only where RIP and the linear address share their page offset is the entry's place known.
   const translator::ModeKey mode(block.key.mode);
   if (mode.is_64bit() || mode.flat())

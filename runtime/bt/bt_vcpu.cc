@@ -59,7 +59,8 @@ BtVcpu::BtVcpu(guest::PhysicalMemory& memory, const guest::CpuModel& model,
       thunks_(translator::emit_thunks(*arena_, make_hooks(), __builtin_cpu_supports("bmi2"))),
       translator_(std::make_unique<translator::Translator>(*arena_, thunks_, model)),
       simd_mask_(host_xcr0() & kGuestSimd),
-      row_counts_(translator::instruction_table().size()) {
+      row_counts_(translator::instruction_table().size()),
+      quick_counts_(row_counts_.size()) {
   arena_->seal();
   // A RIP of -1 is canonical: the RET has nothing to say about it.
   mmu_.set_unexpected_return(reinterpret_cast<std::uint64_t>(thunks_.unexpected_return));
@@ -88,6 +89,7 @@ void BtVcpu::state_changed() {
 ExitReason BtVcpu::run() {
   set_current_vcpu(this);
   frame().loaded_view = nullptr;  // the thread, and so its GS base, may be new
+  const Doing running(activity_, Activity::kGuestCode);
   for (;;) {
     const std::uint8_t* code = next();
     while (code) {
@@ -122,13 +124,28 @@ ExitReason BtVcpu::run() {
 }
 
 void BtVcpu::step() {
-  forget_code();
+  start_afresh();
   state_changed();
   single_budget_ = 1;
   step_ = Step::kDue;
   run();
   step_ = Step::kNone;
   single_budget_ = 0;
+}
+
+TranslatingVcpu::Parts BtVcpu::parts() {
+  return {frame(), cache_, thunks_, memory_, model_, activity_};
+}
+
+void BtVcpu::want_look() {
+  look_wanted_ = true;
+  frame().attention.store(1);
+}
+
+void BtVcpu::count_runs(bool on) {
+  if (counts_runs_ == on) return;
+  counts_runs_ = on;
+  start_afresh();
 }
 
 void BtVcpu::request_interrupt() { frame().attention.store(1); }

@@ -3,7 +3,9 @@
 // that run()s.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,8 +14,11 @@
 #include <vector>
 
 #include "codecache/cache.h"
+#include "runtime/bt/activity.h"
+#include "runtime/bt/board_counts.h"
 #include "runtime/bt/bt_accelerator.h"
 #include "runtime/bt/frame_stack.h"
+#include "runtime/bt/translating_vcpu.h"
 #include "shadowpt/windows.h"
 #include "softmmu/mmu.h"
 #include "translator/core.h"
@@ -27,7 +32,9 @@ class Translator;
 
 namespace ringshift::runtime {
 
-class BtVcpu final : public Vcpu, private codecache::CacheListener, private guest::Platform {
+class BtVcpu final : public Vcpu,
+                     public TranslatingVcpu,
+                     private codecache::CacheListener, private guest::Platform {
  public:
   static tl::expected<std::unique_ptr<Vcpu>, std::string> create(guest::PhysicalMemory& memory,
                                                                  const guest::CpuModel& model,
@@ -41,7 +48,17 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void request_interrupt() override;
   void inject_nmi() override;
   void stop() override;
+  std::vector<Counter> counters() const override;
   std::string statistics() const override;
+  TranslatingVcpu* translating() override { return this; }
+
+  // TranslatingVcpu
+  Parts parts() override;
+  CallOutCounts call_out_counts() const override;
+  void add_observer(BlockObserver& observer) override { observers_.push_back(&observer); }
+  void remove_observer(BlockObserver& observer) override { std::erase(observers_, &observer); }
+  void want_look() override;
+  void count_runs(bool on) override;
 
   // One instruction, as run() would run it, of a guest that may have been changed in any way.
   void step();
@@ -76,10 +93,13 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   translator::Tier tier_of(const codecache::BlockKey& key, translator::ModeKey mode) const;
   bool second_page_agrees(const codecache::Block& block, guest::LinearAddress linear);
   void make_room();
-  void forget_code();
+  void start_afresh();
+  void let_observers_look();
   void log_block(guest::LinearAddress linear);
   std::string frequent_rows() const;
-  std::string window_statistics() const;
+  std::string expansion() const;
+  void count_windows(std::vector<Counter>& all) const;
+  void count_causes(std::vector<Counter>& all) const;
   void log_fault(const guest::GuestFault& fault);
   void log_interrupt(std::uint8_t vector);
   void log_exec(guest::LinearAddress linear, const codecache::Block& block);
@@ -186,7 +206,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
 
   // --- codecache::CacheListener ---
   void before_change() override { spill_simd(); }
-  void block_removed(const codecache::Block& block) override;
+  void block_removed(const codecache::Block& block, codecache::Removal why) override;
   void all_removed() override;
   void page_watched(guest::PhysicalAddress page) override;
 
@@ -197,7 +217,7 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   void spill_simd() {
     if (!handling_signal_) translator::save_simd(frame(), simd_mask_);
   }
-  static void before_mmio();
+  static void before_mmio(guest::PhysicalAddress at);
 
   guest::PhysicalMemory& memory_;
   const guest::CpuModel& model_;
@@ -229,7 +249,15 @@ class BtVcpu final : public Vcpu, private codecache::CacheListener, private gues
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
   std::uint64_t indirect_misses_ = 0, direct_exits_ = 0, block_searches_ = 0;
   std::uint64_t promotions_ = 0, link_misses_ = 0, window_faults_ = 0, mended_faults_ = 0;
-  std::vector<std::uint64_t> row_counts_;  // call-outs by row of the instruction table
+  // By row of the instruction table.
+  std::vector<std::uint64_t> row_counts_, quick_counts_;
+  std::array<std::uint64_t, 256> exceptions_by_vector_{}, interrupts_by_vector_{};
+  BoardCounts board_counts_;
+  ActivityWord activity_;
+  std::vector<BlockObserver*> observers_;
+  bool look_wanted_ = false;
+  bool counts_runs_ = false;
+  std::deque<std::uint64_t> run_counters_;  // of the blocks since the last flush
 };
 
 }  // namespace ringshift::runtime

@@ -40,7 +40,9 @@ void BtVcpu::sync_view() {
 }
 
 void BtVcpu::raise(const GuestFault& fault) {
+  const Doing doing(activity_, Activity::kException, static_cast<std::uint8_t>(fault.vector));
   ++faults_;
+  ++exceptions_by_vector_[static_cast<std::uint8_t>(fault.vector)];
   if (options_.log.interrupts) log_fault(fault);
   translator::deliver_fault(core_, fault);
 }
@@ -52,7 +54,9 @@ bool BtVcpu::deliver_pending_interrupt() {
     frame().interrupt_maybe = interrupt_pending();
     return false;
   }
+  const Doing doing(activity_, Activity::kInterrupt, *vector);
   ++interrupts_;
+  ++interrupts_by_vector_[*vector];
   note_tick();
   translator::write_steal_time(core_);
   if (options_.log.interrupts) log_interrupt(*vector);
@@ -110,6 +114,7 @@ bool BtVcpu::take_events() {
       return false;
     }
     if (nmi_requested_.exchange(false)) s.nmi_pending = true;
+    if (look_wanted_) let_observers_look();
   }
   if (s.activity == guest::Activity::kShutdown) {
     exit_ = ExitReason::kShutdown;
@@ -134,6 +139,7 @@ bool BtVcpu::take_events() {
 }
 
 const std::uint8_t* BtVcpu::next() {
+  const Doing doing(activity_, Activity::kDispatch);
   ++dispatches_;
   finish_instruction();
   for (;;) {
@@ -256,7 +262,7 @@ codecache::Block* BtVcpu::find_block(LinearAddress linear, const softmmu::Transl
   codecache::Block* block = cache_.find({where.address.value, mode.bits()});
   if (block && block->second_page != codecache::Block::kNoPage &&
       !second_page_agrees(*block, linear)) {
-    cache_.invalidate(*block);
+    cache_.invalidate(*block, codecache::Removal::kRemapped);
     block = nullptr;
   }
   if (!block) block = translate(linear, where.address, mode);

@@ -9,10 +9,9 @@
 
 namespace ringshift::runtime {
 namespace {
-constexpr std::size_t kStackBytes = 512 * 1024;
 constexpr std::size_t kFrameBytes = (sizeof(translator::Frame) + 4095) & ~std::size_t{4095};
 constexpr std::size_t kGuardBytes = 4096;
-constexpr std::size_t kTotalBytes = kGuardBytes + kStackBytes + kFrameBytes;
+constexpr std::size_t kTotalBytes = kGuardBytes + FrameStack::kStackBytes + kFrameBytes;
 }  // namespace
 
 tl::expected<FrameStack, std::string> FrameStack::create() {

@@ -13,6 +13,7 @@ namespace ringshift::runtime {
 
 class FrameStack {
  public:
+  static constexpr std::size_t kStackBytes = 512 * 1024;
   // The error is one line for the user.
   static tl::expected<FrameStack, std::string> create();
   ~FrameStack();

@@ -79,7 +79,7 @@ std::uint8_t* BtVcpu::group_miss(std::uint64_t linear, std::uint64_t kind,
   if (point.interrupt_shadow) state().interrupt_shadow = true;
   if (++block.undone_groups >= kTooOften) {
     cache_.mark(block.key, codecache::Mark::kUngrouped);
-    cache_.invalidate(block);
+    cache_.invalidate(block, codecache::Removal::kUngrouped);
   }
   go_on();
   return nullptr;
@@ -285,7 +285,7 @@ void BtVcpu::direct_exit(const std::uint8_t* return_address) {
   const bool backward = guest::page_offset(key.physical) <= guest::page_offset(source.physical);
   if (backward && !to->checks_requests) {
     cache_.mark(key, codecache::Mark::kLoopHead);
-    cache_.invalidate(*to);
+    cache_.invalidate(*to, codecache::Removal::kLoopHead);
     f.next_code = next();
     return;
   }
@@ -305,7 +305,7 @@ void BtVcpu::promote(const std::uint8_t* return_address) {
   cache_.mark(key, codecache::Mark::kHot);
   {
     const codecache::Cache::Links links = cache_.links_to(cold);
-    cache_.invalidate(cold);
+    cache_.invalidate(cold, codecache::Removal::kPromoted);
     const std::uint64_t flushes = cache_.counters().flushes;
     f.next_code = next();
     // A long list of links goes back to the library at the end of this scope.
@@ -346,24 +346,37 @@ void BtVcpu::link_miss(std::uint64_t rip, std::uint32_t link) {
 translator::Hooks BtVcpu::make_hooks() {
   translator::Hooks h;
   h.slow_access = [](Frame* f, std::uint64_t linear, std::uint64_t kind,
-                     const std::uint8_t** slot) { return of(f).slow_access(linear, kind, slot); };
+                     const std::uint8_t** slot) {
+    const Doing doing(of(f).activity_, Activity::kMiss);
+    return of(f).slow_access(linear, kind, slot);
+  };
   h.group_miss = [](Frame* f, std::uint64_t linear, std::uint64_t kind, const std::uint8_t** slot) {
+    const Doing doing(of(f).activity_, Activity::kMiss);
     return of(f).group_miss(linear, kind, slot);
   };
   h.commit_store = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t*) {
+    const Doing doing(of(f).activity_, Activity::kStore);
     return std::uint64_t{of(f).commit_store()};
   };
   h.call_out = [](Frame* f, const void* operation, std::uint64_t, const std::uint8_t*) {
-    return std::uint64_t{of(f).call_out(*static_cast<const Operation*>(operation))};
+    const auto& op = *static_cast<const Operation*>(operation);
+    const Doing doing(of(f).activity_, Activity::kCallOut, op.row);
+    return std::uint64_t{of(f).call_out(op)};
   };
   h.quick = [](Frame* f, const void* operation, std::uint64_t, const std::uint8_t* return_address) {
-    return std::uint64_t{of(f).quick(*static_cast<const Operation*>(operation), return_address)};
+    const auto& op = *static_cast<const Operation*>(operation);
+    const Doing doing(of(f).activity_, Activity::kQuick, op.row);
+    const bool done = of(f).quick(op, return_address);
+    of(f).quick_counts_[op.row] += done;
+    return std::uint64_t{done};
   };
   h.direct_exit = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t* return_address) {
+    const Doing doing(of(f).activity_, Activity::kLink);
     of(f).direct_exit(return_address);
   };
   h.indirect_exit = [](Frame* f, std::uint64_t rip, std::uint32_t branch) {
     BtVcpu& vcpu = of(f);
+    const Doing doing(vcpu.activity_, Activity::kLink);
     ++vcpu.indirect_misses_;
     f->state.rflags = translator::materialize_flags(*f);
     vcpu.set_rip(rip);
@@ -371,17 +384,21 @@ translator::Hooks BtVcpu::make_hooks() {
     vcpu.go_on();
   };
   h.link_miss = [](Frame* f, std::uint64_t rip, std::uint64_t link) {
+    const Doing doing(of(f).activity_, Activity::kLink);
     of(f).link_miss(rip, static_cast<std::uint32_t>(link));
   };
   h.promote = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t* return_address) {
+    const Doing doing(of(f).activity_, Activity::kPromote);
     of(f).promote(return_address);
   };
   h.segment_check = [](Frame* f, std::uint64_t offset, std::uint64_t packed,
                        const std::uint8_t* return_address) {
+    const Doing doing(of(f).activity_, Activity::kSegment);
     return of(f).segment_check(offset, packed, return_address);
   };
   h.attention = [](Frame* f, std::uint64_t, std::uint64_t, const std::uint8_t* return_address) {
     BtVcpu& vcpu = of(f);
+    const Doing doing(vcpu.activity_, Activity::kLink);
     const Block* block = vcpu.cache_.find_host(return_address - 1);
     f->state.rflags = translator::materialize_flags(*f);
     vcpu.set_rip(f->rip_base + block->start_offset());

@@ -65,38 +65,19 @@ void BtVcpu::log_miss(guest::LinearAddress linear, unsigned bytes, bool write) {
 }
 
 std::string BtVcpu::statistics() const {
-  const auto& c = cache_.counters();
-  const auto& m = mmu_.counters();
-  const double expansion =
-      c.guest_bytes ? static_cast<double>(c.host_bytes) / static_cast<double>(c.guest_bytes) : 0;
-  return fmt::format(
-             "blocks translated      {}\nguest instructions     {}\nguest bytes            {}\n"
-             "host bytes             {}\nexpansion              {:.2f}\nlinks                  {}\n"
-             "blocks invalidated     {}\nwrites to code pages   {}\ncache flushes          {}\n"
-             "dispatches             {}\ncall-outs              {}\nexceptions             {}\n"
-             "interrupts             {}\nTLB read misses        {}\nTLB write misses       {}\n"
-             "slow reads             {}\nslow writes            {}\npage walks             {}\n"
-             "TLB flushes            {}\npage flushes           {}\nview switches          {}\n",
-             c.blocks, c.instructions, c.guest_bytes, c.host_bytes, expansion, c.links,
-             c.invalidated_blocks, c.watched_writes, c.flushes, dispatches_, call_outs_, faults_,
-             interrupts_, m.read_misses, m.write_misses, m.slow_reads, m.slow_writes, m.walks,
-             m.full_flushes, m.page_flushes, m.view_switches) +
-         fmt::format(
-             "indirect misses        {}\nunlinked exits         {}\nblock searches         {}\n"
-             "promotions             {}\nlink misses            {}\n"
-             "window faults mended   {}\nwindow faults left     {}\n",
-             indirect_misses_, direct_exits_, block_searches_, promotions_, link_misses_,
-             mended_faults_, window_faults_) +
-         window_statistics() + frequent_rows();
+  std::string text;
+  for (const Counter& counter : counters()) {
+    text += fmt::format("{:<22} {}\n", counter.name, counter.value);
+    if (counter.name == "host bytes") text += expansion();
+  }
+  return text + frequent_rows();
 }
 
-std::string BtVcpu::window_statistics() const {
-  if (!windows_) return {};
-  const auto& w = windows_->counters();
-  return fmt::format(
-      "window runs mapped     {}\nwindow pages mapped    {}\nwindow drops           {}\n"
-      "window evictions       {}\nwindow refusals        {}\nhost mappings          {}\n",
-      w.maps, w.pages, w.drops, w.evictions, w.refused, windows_->mappings());
+std::string BtVcpu::expansion() const {
+  const auto& c = cache_.counters();
+  const double expansion =
+      c.guest_bytes ? static_cast<double>(c.host_bytes) / static_cast<double>(c.guest_bytes) : 0;
+  return fmt::format("{:<22} {:.2f}\n", "expansion", expansion);
 }
 
 // The call-outs that were made most, by instruction.

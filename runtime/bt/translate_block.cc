@@ -12,13 +12,24 @@ using guest::PhysicalAddress;
 using translator::ModeKey;
 
 void BtVcpu::make_room() {
-  if (!cache_.has_room(4 * translator::Translator::kMaxCodeBytes)) forget_code();
+  if (cache_.has_room(4 * translator::Translator::kMaxCodeBytes)) return;
+  start_afresh();
 }
 
-void BtVcpu::forget_code() {
+void BtVcpu::start_afresh() {
+  const Doing doing(activity_, Activity::kFlush);
+  spill_simd();
+  for (BlockObserver* observer : observers_) observer->before_flush();
   cache_.flush();
   store_stubs_.clear();
+  run_counters_.clear();
   translator_->forget_links();
+}
+
+void BtVcpu::let_observers_look() {
+  look_wanted_ = false;
+  spill_simd();
+  for (BlockObserver* observer : observers_) observer->look();
 }
 
 bool BtVcpu::tier_may_be_hot(ModeKey mode) { return translator::Translator::may_be_hot(mode); }
@@ -34,6 +45,7 @@ translator::Tier BtVcpu::tier_of(const codecache::BlockKey& key, ModeKey mode) c
 }
 
 codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physical, ModeKey mode) {
+  const Doing doing(activity_, Activity::kTranslate);
   spill_simd();
   make_room();
   const std::size_t in_page = guest::kPageBytes - guest::page_offset(physical.value);
@@ -46,6 +58,7 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   request.group_accesses = !cache_.is_marked(request.key, codecache::Mark::kUngrouped);
   request.tier = tier_of(request.key, mode);
   request.loops = options_.chain;
+  if (counts_runs_) request.runs = &run_counters_.emplace_back();
   const std::vector<std::uint16_t> checked =
       cache_.marked_offsets(physical.value, codecache::Mark::kChecked);
   request.checked = checked;
@@ -75,7 +88,11 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   }
   translator_->block().second_page = second_page;
   if (options_.log.in_asm || options_.log.out_asm) log_block(linear);
-  return cache_.insert(std::move(translator_->block()), translator_->code());
+  codecache::Block* block =
+      cache_.insert(std::move(translator_->block()), translator_->code());
+  for (BlockObserver* observer : observers_)
+    observer->translated(*block, linear, request.bytes.first(block->guest_bytes));
+  return block;
 }
 
 // The rest of the guest instruction, then the write of what it stored.

@@ -51,6 +51,7 @@ bool BtVcpu::cover(LinearAddress a, bool write) {
 // True: the access may run again.
 bool BtVcpu::mend_window(const FaultPoint& point, void* context) {
   handling_signal_ = true;
+  const Doing doing(activity_, Activity::kWindow);
   const bool mended = try_to_mend(point, context);
   handling_signal_ = false;
   return mended;
@@ -101,6 +102,7 @@ void BtVcpu::note_window_fault(FaultPoint& point) {
 }
 
 void BtVcpu::look_up_instead() {
+  const Doing doing(activity_, Activity::kWindow);
   ++window_faults_;
   single_budget_ = 1;
   codecache::Block* block = cache_.find_host(window_fault_);
@@ -111,7 +113,7 @@ void BtVcpu::look_up_instead() {
   codecache::BlockKey key = block->key;
   key.physical += point->guest_offset;
   cache_.mark(key, codecache::Mark::kChecked);
-  cache_.invalidate(*block);
+  cache_.invalidate(*block, codecache::Removal::kLookUp);
 }
 
 // An interrupt comes while the current view is in use.

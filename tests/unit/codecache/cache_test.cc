@@ -16,7 +16,7 @@ using guest::PhysicalAddress;
 class Listener final : public CacheListener {
  public:
   void before_change() override { ++changes; }
-  void block_removed(const Block& block) override { removed.push_back(block.key); }
+  void block_removed(const Block& block, Removal) override { removed.push_back(block.key); }
   void all_removed() override { ++flushes; }
   void page_watched(PhysicalAddress page) override { watched.push_back(page.value); }
   int changes = 0, flushes = 0;
@@ -137,7 +137,7 @@ TEST_F(CacheTest, FindsByHostAddress) {
   EXPECT_EQ(cache.find_host(b->host), b);
   EXPECT_EQ(cache.find_host(a->host - 1), nullptr);
   EXPECT_EQ(cache.find_host(&listener), nullptr);
-  cache.invalidate(*a);  // it may still be running
+  cache.invalidate(*a, Removal::kStore);  // it may still be running
   EXPECT_EQ(cache.find_host(a->host), a);
   EXPECT_FALSE(a->valid);
 }
@@ -188,7 +188,7 @@ TEST_F(CacheTest, LinkAndInvalidateTheTarget) {
   cache.link(*a, a->exits[0], *b);
   EXPECT_EQ(target(*a), b->host);
   EXPECT_TRUE(consistent());
-  cache.invalidate(*b);
+  cache.invalidate(*b, Removal::kStore);
   EXPECT_EQ(target(*a), a->host + kStub);
   EXPECT_EQ(a->exits[0].target, nullptr);
   EXPECT_TRUE(a->valid);
@@ -200,10 +200,10 @@ TEST_F(CacheTest, InvalidatedSourceLeavesNoTrace) {
   Block* b = add(0x1100);
   cache.link(*a, a->exits[0], *b);
   cache.link(*b, b->exits[0], *b);  // a loop to itself
-  cache.invalidate(*a);
+  cache.invalidate(*a, Removal::kStore);
   EXPECT_EQ(target(*a), a->host + kStub);  // it may be running: its exit leads out
   EXPECT_EQ(b->predecessors.size(), 1u);
-  cache.invalidate(*b);
+  cache.invalidate(*b, Removal::kStore);
   EXPECT_EQ(target(*b), b->host + kStub);
   EXPECT_TRUE(consistent());
 }
@@ -230,9 +230,9 @@ TEST_F(CacheTest, PageIsWatchedWhileItHoldsCode) {
   Block* b = add(0x1800);
   EXPECT_TRUE(memory->watched({0x1000}));
   EXPECT_EQ(listener.watched, std::vector<std::uint64_t>{0x1000});  // told once
-  cache.invalidate(*a);
+  cache.invalidate(*a, Removal::kStore);
   EXPECT_TRUE(memory->watched({0x1000}));
-  cache.invalidate(*b);
+  cache.invalidate(*b, Removal::kStore);
   EXPECT_FALSE(memory->watched({0x1000}));
 }
 
@@ -265,8 +265,8 @@ TEST_F(CacheTest, OneWriteAcrossTwoPages) {
 
 TEST_F(CacheTest, InvalidateTwiceCountsOnce) {
   Block* a = add(0x1000);
-  cache.invalidate(*a);
-  cache.invalidate(*a);
+  cache.invalidate(*a, Removal::kStore);
+  cache.invalidate(*a, Removal::kStore);
   EXPECT_EQ(listener.removed.size(), 1u);
   EXPECT_EQ(cache.counters().invalidated_blocks, 1u);
 }
@@ -289,7 +289,7 @@ TEST_F(CacheTest, FlushForgetsEverything) {
 TEST_F(CacheTest, LoopHeadsOutliveTheirBlocks) {
   Block* a = add(0x1010);
   cache.mark(a->key, Mark::kLoopHead);
-  cache.invalidate(*a);
+  cache.invalidate(*a, Removal::kStore);
   EXPECT_TRUE(cache.is_marked({0x1010, 0}, Mark::kLoopHead));
   EXPECT_FALSE(cache.is_marked({0x1010, 0}, Mark::kHot));
   EXPECT_FALSE(cache.is_marked({0x1011, 0}, Mark::kLoopHead));
