@@ -267,16 +267,25 @@ std::uint32_t CpuModel::xsave_bytes(std::uint64_t components, bool compacted) co
   return end;
 }
 
-CpuidResult CpuModel::cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuState& state,
-                            std::uint32_t apic_id) const {
+// A leaf out of range: Intel's parts answer with their highest basic leaf, AMD's with zero.
+std::optional<std::uint32_t> CpuModel::answering_leaf(std::uint32_t leaf) const {
   const bool extended_range = leaf >= 0x80000000;
   const bool hypervisor_range = leaf >> 28 == 4 && has(feature::kHypervisor);
   const std::uint32_t highest = extended_range ? highest_extended_ : highest_basic_;
-  if (leaf > highest && !hypervisor_range) {
-    // A leaf out of range: Intel's parts answer with their highest basic leaf, AMD's with zero.
-    if (!vendor_is_intel_) return {};
-    leaf = highest_basic_;
-  }
+  if (leaf <= highest || hypervisor_range) return leaf;
+  return vendor_is_intel_ ? std::optional(highest_basic_) : std::nullopt;
+}
+
+bool CpuModel::shows_apic_id(std::uint32_t leaf) const {
+  const auto answering = answering_leaf(leaf);
+  return answering && (*answering == 1 || *answering == 0xb || *answering == 0x8000001e);
+}
+
+CpuidResult CpuModel::cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuState& state,
+                            std::uint32_t apic_id) const {
+  const auto answering = answering_leaf(leaf);
+  if (!answering) return {};
+  leaf = *answering;
   const bool has_subleaves =
       leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd || leaf == 0x8000001d;
   CpuidResult r = stored(leaf, has_subleaves ? subleaf : 0);

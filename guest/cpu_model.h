@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -150,6 +151,8 @@ class CpuModel {
   // The leaf as the guest sees it now: OSXSAVE, APIC ID and XSAVE sizes follow the state.
   CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuState& state,
                     std::uint32_t apic_id) const;
+  // Whether the answer depends on `apic_id`, which costs a question of the board.
+  bool shows_apic_id(std::uint32_t leaf) const;
   bool has(Feature feature) const { return features_.has(feature); }
   // The guest sees some part of KVM's paravirtual interface.
   bool has_kvm() const { return features_.word(feature::kKvmFeatures, 0, Feature::kEax) != 0; }
@@ -167,6 +170,7 @@ class CpuModel {
 
  private:
   CpuidResult stored(std::uint32_t leaf, std::uint32_t subleaf) const;
+  std::optional<std::uint32_t> answering_leaf(std::uint32_t leaf) const;
   std::uint32_t xsave_bytes(std::uint64_t components, bool compacted) const;
 
   std::vector<CpuidLeaf> leaves_;  // sorted by leaf, then subleaf; absent ones read as zero
