@@ -63,10 +63,10 @@ Block* Cache::insert(Block block, std::span<const std::uint8_t> code) {
   listener_.before_change();
   block.host = arena_.append(code);
   block.host_bytes = static_cast<std::uint32_t>(code.size());
+  block.number = static_cast<std::uint32_t>(blocks_.size());
   blocks_.push_back(std::move(block));
   Block* b = &blocks_.back();
-  const auto number = static_cast<std::uint32_t>(blocks_.size() - 1);
-  while (first_blocks_.size() <= piece_of(b->host)) first_blocks_.push_back(number);
+  while (first_blocks_.size() <= piece_of(b->host)) first_blocks_.push_back(b->number);
   Page& page = page_of(b->key.physical);
   page.blocks.emplace(b->start_offset(), b);
   const guest::PhysicalAddress first{b->physical_page()};

@@ -25,8 +25,8 @@ enum class Activity : std::uint8_t {
   kPort,        // detail: port
   kDevice,      // memory of a device; detail: physical page number
   kWindow,      // an access through a window that the host refused
+  kObserve,     // observers look: profilers
 };
-inline constexpr std::size_t kActivities = 17;
 
 // Whether the state's RIP says where the guest is. Only then may the cache's blocks be changing.
 constexpr bool is_between_blocks(Activity what) {
@@ -37,6 +37,7 @@ constexpr bool is_between_blocks(Activity what) {
     case Activity::kPromote:
     case Activity::kException:
     case Activity::kInterrupt:
+    case Activity::kObserve:
       return true;
     default:
       return false;

@@ -27,6 +27,7 @@ void BtVcpu::start_afresh() {
 }
 
 void BtVcpu::let_observers_look() {
+  const Doing doing(activity_, Activity::kObserve);
   look_wanted_ = false;
   spill_simd();
   for (BlockObserver* observer : observers_) observer->look();
@@ -90,6 +91,7 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   if (options_.log.in_asm || options_.log.out_asm) log_block(linear);
   codecache::Block* block =
       cache_.insert(std::move(translator_->block()), translator_->code());
+  const Doing observed(activity_, Activity::kObserve);
   for (BlockObserver* observer : observers_)
     observer->translated(*block, linear, request.bytes.first(block->guest_bytes));
   return block;

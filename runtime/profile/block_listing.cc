@@ -67,7 +67,7 @@ void keep_name(std::string& text, const Line& old) {
 void list_host(BlockShare& block, translator::Syntax syntax, const translator::AddressNames& names) {
   std::vector<HostLine> lines;
   for (ListedInstruction& insn :
-       translator::disassemble(8, block.host_address, from_hex(block.host_code), syntax, names))
+       translator::disassemble(8, block.host_address.value, from_hex(block.host_code), syntax, names))
     lines.push_back({insn.offset, insn.length, -1, std::move(insn.text), 0});
   for (const HostLine& old : block.host) {
     const auto at = line_at(lines, old.offset);
@@ -85,7 +85,7 @@ void list_host(BlockShare& block, translator::Syntax syntax, const translator::A
 
 void list_guest(BlockShare& block, translator::Syntax syntax,
                 const translator::AddressNames& names) {
-  const auto listed = translator::disassemble(block.code_bytes, block.rip,
+  const auto listed = translator::disassemble(block.code_bytes, block.rip.value,
                                               from_hex(block.guest_code), syntax, names);
   std::vector<GuestLine> lines;
   for (const ListedInstruction& insn : listed)
@@ -100,17 +100,17 @@ void list_guest(BlockShare& block, translator::Syntax syntax,
 }
 
 void find_edges(BlockShare& block, const std::unordered_map<std::uint64_t, std::int64_t>& by_rip) {
-  const auto listed = translator::disassemble(block.code_bytes, block.rip,
+  const auto listed = translator::disassemble(block.code_bytes, block.rip.value,
                                               from_hex(block.guest_code), translator::Syntax::kIntel);
   block.edges.clear();
   if (listed.empty()) return;
   const auto lead = [&](std::uint64_t rip, const char* kind) {
     const auto found = by_rip.find(rip);
-    block.edges.push_back({found == by_rip.end() ? -1 : found->second, rip, kind});
+    block.edges.push_back({found == by_rip.end() ? -1 : found->second, {rip}, kind});
   };
   const ListedInstruction& last = listed.back();
   if (last.target) lead(*last.target, last.call ? "call" : last.conditional ? "branch" : "jump");
-  if (!last.ends_block || last.conditional || last.call) lead(block.rip + block.guest_bytes, "next");
+  if (!last.ends_block || last.conditional || last.call) lead(block.rip.value + block.guest_bytes, "next");
 }
 
 }  // namespace
@@ -118,8 +118,8 @@ void find_edges(BlockShare& block, const std::unordered_map<std::uint64_t, std::
 BlockShare block_share(const BlockRecord& record) {
   const translator::ModeKey mode(record.key.mode);
   BlockShare block;
-  block.rip = record.linear;
-  block.physical = record.key.physical;
+  block.rip = {record.linear};
+  block.physical = {record.key.physical};
   block.mode = mode_text(mode);
   block.tier = record.hot ? "hot" : "cold";
   block.code_bytes = mode.code_bytes();
@@ -129,7 +129,7 @@ BlockShare block_share(const BlockRecord& record) {
   block.host_bytes = record.host_bytes;
   block.guest_code = to_hex(record.guest);
   block.host_code = to_hex(record.host);
-  block.host_address = record.host_address;
+  block.host_address = {record.host_address};
   // Lines by guest offset, until the listing has its own.
   std::map<std::uint32_t, GuestLine> guest;
   const auto guest_line = [&](std::int64_t offset) -> GuestLine& {
@@ -159,7 +159,7 @@ void list_blocks(Profile& profile, translator::Syntax syntax,
                  const translator::AddressNames& names) {
   std::unordered_map<std::uint64_t, std::int64_t> by_rip;
   for (std::size_t i = profile.blocks.size(); i-- > 0;)
-    by_rip[profile.blocks[i].rip] = static_cast<std::int64_t>(i);
+    by_rip[profile.blocks[i].rip.value] = static_cast<std::int64_t>(i);
   profile.run.syntax = syntax == translator::Syntax::kAtt ? "att" : "intel";
   for (BlockShare& block : profile.blocks) {
     list_guest(block, syntax, names);

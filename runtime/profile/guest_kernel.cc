@@ -8,19 +8,21 @@
 namespace ringshift::runtime::profile {
 namespace {
 
-// Text and read-only data lie together; none of Debian's kernels has more than 30 MiB of both.
+// The image lies in one piece in the guest's memory, and so in the host's, but for what was given
+// back after the boot: that lies behind text and read-only data. None of Debian's kernels has more
+// than 30 MiB of both.
 constexpr std::uint64_t kBehind = std::uint64_t{32} << 20, kAhead = std::uint64_t{48} << 20;
 
-MemoryImage read_image(GuestReader& memory, std::uint64_t rip, unsigned word_bytes) {
-  const std::uint64_t top = word_bytes == 8 ? ~std::uint64_t{0} : 0xffffffff;
-  MemoryImage image;
-  image.address = (rip - std::min(rip, kBehind)) & ~guest::kPageOffsetMask;
-  const std::uint64_t end = rip > top - kAhead ? top : rip + kAhead;
-  image.bytes.resize((end - image.address) & ~guest::kPageOffsetMask);
-  for (std::size_t at = 0; at < image.bytes.size(); at += guest::kPageBytes)
-    if (const std::uint8_t* page = memory.page(image.address + at))
-      std::memcpy(image.bytes.data() + at, page, guest::kPageBytes);
-  return image;
+MemoryImage find_image(GuestReader& memory, std::uint64_t rip) {
+  const std::uint64_t page = rip & ~guest::kPageOffsetMask;
+  const std::uint8_t* const host = memory.page(page);
+  if (!host) return {};
+  std::uint64_t behind = 0, ahead = guest::kPageBytes;
+  while (behind < kBehind && memory.page(page - behind - guest::kPageBytes) ==
+                                 host - behind - guest::kPageBytes)
+    behind += guest::kPageBytes;
+  while (ahead < kAhead && memory.page(page + ahead) == host + ahead) ahead += guest::kPageBytes;
+  return {page - behind, {host - behind, behind + ahead}};
 }
 
 // Linux maps its image into the last 2 GiB, or above 3 GiB of 32-bit linear memory.
@@ -49,7 +51,7 @@ bool KernelSearch::note_reboot(GuestReader& memory) {
 
 std::unique_ptr<GuestKernel> GuestKernel::find(GuestReader& memory, std::uint64_t rip,
                                                unsigned word_bytes) {
-  auto symbols = find_kallsyms(read_image(memory, rip, word_bytes), word_bytes);
+  auto symbols = find_kallsyms(find_image(memory, rip), word_bytes);
   if (!symbols) return nullptr;
   std::unique_ptr<GuestKernel> kernel(new GuestKernel);
   kernel->symbols_ = SymbolTable(std::move(*symbols));

@@ -16,7 +16,7 @@ namespace ringshift::runtime::profile {
 // A piece of the guest's linear memory.
 struct MemoryImage {
   std::uint64_t address = 0;
-  std::vector<std::uint8_t> bytes;  // zeros where nothing is mapped
+  std::span<const std::uint8_t> bytes;
 };
 
 // `word_bytes`: 8 or 4. Nothing: none is there, or of a form that is not known: those of Linux 4.20

@@ -10,6 +10,11 @@ namespace ringshift::runtime::profile {
 
 inline constexpr int kProfileVersion = 1;
 
+// Of 64 bits: in JSON a text, "0xffffffff81000000", since many readers' numbers have 53.
+struct Address {
+  std::uint64_t value = 0;
+};
+
 // Samples are counted; one stands for `sample_ns` of time.
 struct Run {
   std::string program;  // and its version
@@ -40,7 +45,7 @@ struct FunctionShare {
 
 struct ProcessShare {
   std::string comm;
-  std::uint64_t cr3 = 0;
+  Address cr3;
   std::uint64_t samples = 0;
   std::uint64_t user = 0;  // those of them at CPL 3
 };
@@ -65,11 +70,11 @@ struct HostLine {
 };
 struct Edge {
   std::int64_t block = -1;  // number; -1: a place whose block is not in the list
-  std::uint64_t rip = 0;
+  Address rip;
   std::string kind;  // "jump", "branch", "next", "call"
 };
 struct BlockShare {
-  std::uint64_t rip = 0, physical = 0;
+  Address rip, physical;
   std::string function, module, mode;
   std::uint64_t function_offset = 0;
   std::string tier;  // "cold", "hot"
@@ -78,7 +83,7 @@ struct BlockShare {
   std::uint64_t samples = 0, called = 0, runs = 0;
   std::uint64_t guest_bytes = 0, host_bytes = 0;
   std::string guest_code, host_code;  // hexadecimal
-  std::uint64_t host_address = 0;
+  Address host_address;
   std::vector<GuestLine> guest;
   std::vector<HostLine> host;
   std::vector<Edge> edges;
@@ -112,12 +117,12 @@ struct PortCount {
   std::uint64_t reads = 0, writes = 0;
 };
 struct DeviceCount {
-  std::uint64_t address = 0;
+  Address address;
   std::string device;
   std::uint64_t accesses = 0;
 };
 struct WrittenPage {
-  std::uint64_t page = 0;
+  Address page;
   std::string code, writer;  // what was hit, and by what
   std::uint64_t blocks = 0;
 };

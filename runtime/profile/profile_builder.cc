@@ -78,7 +78,7 @@ void Builder::describe_run() {
   run.ended = recording_.ended;
   run.syntax = options_.syntax == translator::Syntax::kAtt ? "att" : "intel";
   for (const ProcessKey& process : recording_.processes)
-    profile_.processes.push_back({comm_of(process), process.cr3, 0, 0});
+    profile_.processes.push_back({comm_of(process), {process.cr3}, 0, 0});
 }
 
 std::uint32_t Builder::number_of(const std::string& name) {
@@ -169,8 +169,8 @@ void Builder::add_counts() {
             [](const PortCount& p) { return p.reads + p.writes; });
   for (const auto& page : c.device_pages)
     if (page.accesses)
-      profile_.devices.push_back({page.number << guest::kPageShift, page_device(page.number),
-                                  page.accesses});
+      profile_.devices.push_back(
+          {{page.number << guest::kPageShift}, page_device(page.number), page.accesses});
   for (std::size_t i = 0; i < c.exceptions.size(); ++i) {
     const auto vector = static_cast<unsigned>(i);
     if (c.exceptions[i]) profile_.exceptions.push_back({vector_name(vector), c.exceptions[i]});
@@ -179,7 +179,7 @@ void Builder::add_counts() {
   }
   for (const auto& [page, write] : recording_.code_writes) {
     const bool user = write.linear >> 47 == 0 && recording_.kernel;
-    profile_.written_pages.push_back({page, place(write.linear, write.process, user),
+    profile_.written_pages.push_back({{page}, place(write.linear, write.process, user),
                                       place(write.writer, write.process, user), write.blocks});
   }
   keep_most(profile_.written_pages, 100, [](const WrittenPage& p) { return p.blocks; });

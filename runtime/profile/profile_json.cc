@@ -3,9 +3,21 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 namespace ringshift::runtime::profile {
+
+void to_json(nlohmann::json& json, const Address& address) {
+  json = fmt::format("{:#x}", address.value);
+}
+void from_json(const nlohmann::json& json, Address& address) {
+  const auto& text = json.get_ref<const std::string&>();
+  const char* const end = text.data() + text.size();
+  const bool prefixed = text.starts_with("0x");
+  if (!prefixed || std::from_chars(text.data() + 2, end, address.value, 16).ptr != end)
+    throw nlohmann::json::other_error::create(501, "not an address: " + text, &json);
+}
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Run, program, kernel, began, wall_seconds, cpu_seconds,
                                    idle_seconds, hz, sample_ns, samples, lost, exact, ended, syntax)

@@ -75,13 +75,22 @@ Recorder::~Recorder() {
 
 // Blocks from before: what they were made of can still be read, unless they are gone.
 void Recorder::adopt_blocks() {
+  now_ns_ = now_ns(CLOCK_MONOTONIC);
+  std::vector<std::uint8_t> bytes;
   for (const codecache::Block& block : parts_.cache.blocks()) {
-    if (!block.valid) continue;
-    LiveBlock& live = live_[&block];
-    live.bytes.resize(block.guest_bytes);
-    parts_.memory.read_bytes({block.key.physical}, live.bytes);
-    live.made_ns = now_ns(CLOCK_MONOTONIC);
+    bytes.assign(block.guest_bytes, 0);
+    const std::uint8_t* page = parts_.memory.readable_page({block.key.physical});
+    if (page && block.valid && block.second_page == codecache::Block::kNoPage)
+      std::memcpy(bytes.data(), page + block.start_offset(), bytes.size());
+    adopt(bytes);
   }
+}
+
+// The next block's, in the order of their numbers.
+Recorder::LiveBlock& Recorder::adopt(std::span<const std::uint8_t> bytes) {
+  LiveBlock live{.bytes_at = live_bytes_.size(), .made_ns = now_ns_};
+  live_bytes_.insert(live_bytes_.end(), bytes.begin(), bytes.end());
+  return live_.emplace_back(live);
 }
 
 void Recorder::begin() {
@@ -93,12 +102,12 @@ void Recorder::begin() {
                                 std::chrono::system_clock::now().time_since_epoch())
                                 .count();
   process_index_.clear();
-  for (auto& [block, live] : live_) live.record = -1;
+  for (LiveBlock& live : live_) live.record = -1;
   for (const codecache::Block& block : parts_.cache.blocks())
     if (block.runs) *block.runs = 0;
   at_start_ = totals();
   time_step_ns_ = kNsPerSecond / 10;
-  cache_step_ns_ = kNsPerSecond / 4;
+  cache_step_ns_ = kNsPerSecond / 2;
   add_time_point(at_start_.wall_ns);
 }
 
@@ -171,18 +180,14 @@ Recording Recorder::take() {
 
 // --- BlockObserver -------------------------------------------------------------------------------
 
-void Recorder::translated(const codecache::Block& block, guest::LinearAddress linear,
+void Recorder::translated(const codecache::Block&, guest::LinearAddress linear,
                           std::span<const std::uint8_t> bytes) {
-  LiveBlock& live = live_[&block];
-  live.bytes.assign(bytes.begin(), bytes.end());
-  live.linear = linear.value;
-  live.made_ns = now_ns(CLOCK_MONOTONIC);
-  live.record = -1;
+  adopt(bytes).linear = linear.value;
 }
 
 void Recorder::removed(const codecache::Block& block, codecache::Removal why) {
-  if (const auto live = live_.find(&block); live != live_.end() && live->second.record >= 0)
-    recording_.blocks[static_cast<std::size_t>(live->second.record)].removed = true;
+  const LiveBlock& live = live_[block.number];
+  if (live.record >= 0) recording_.blocks[static_cast<std::size_t>(live.record)].removed = true;
   if (why != codecache::Removal::kStore) return;
   if (recording_.code_writes.size() >= kMostWrittenPages &&
       !recording_.code_writes.contains(block.physical_page()))
@@ -191,8 +196,7 @@ void Recorder::removed(const codecache::Block& block, codecache::Removal why) {
   write.page = block.physical_page();
   ++write.blocks;
   write.writer = writer_now();
-  if (const auto live = live_.find(&block); live != live_.end() && live->second.linear)
-    write.linear = live->second.linear;
+  write.linear = live.linear;
   const ProcessKey key{parts_.frame.state.cr3, {}};
   for (std::size_t i = 0; i < recording_.processes.size(); ++i)
     if (recording_.processes[i].cr3 == key.cr3) write.process = static_cast<std::uint32_t>(i);
@@ -215,11 +219,12 @@ void Recorder::before_flush() {
   collect_runs();
   add_cache_picture(now_ns(CLOCK_MONOTONIC));
   live_.clear();
+  live_bytes_.clear();
 }
 
 void Recorder::look() {
   drain();
-  const std::int64_t now = now_ns(CLOCK_MONOTONIC);
+  const std::int64_t now = now_ns_ = now_ns(CLOCK_MONOTONIC);
   const auto is_due = [&](const auto& list, std::int64_t step) {
     return list.empty() || now - at_start_.wall_ns - list.back().when_ns >= step;
   };
@@ -301,16 +306,17 @@ void Recorder::add_to_block(const Sample& sample, const codecache::Block& block)
 }
 
 BlockRecord& Recorder::record_of(const codecache::Block& block, std::uint32_t process) {
-  LiveBlock& live = live_[&block];
+  LiveBlock& live = live_[block.number];
   if (live.record >= 0) return recording_.blocks[static_cast<std::size_t>(live.record)];
-  live.record = static_cast<std::int64_t>(recording_.blocks.size());
+  live.record = static_cast<std::int32_t>(recording_.blocks.size());
   BlockRecord& record = recording_.blocks.emplace_back();
   record.key = block.key;
   record.linear = live.linear;
   record.hot = block.hot;
   record.removed = !block.valid;
   record.process = process;
-  record.guest = live.bytes;
+  const auto bytes = live_bytes_.begin() + static_cast<std::ptrdiff_t>(live.bytes_at);
+  record.guest.assign(bytes, bytes + block.guest_bytes);
   record.host_bytes = block.host_bytes;
   record.host.assign(block.host, block.host + block.code_bytes);
   record.host_address = reinterpret_cast<std::uint64_t>(block.host);
@@ -376,9 +382,8 @@ void Recorder::add_cache_picture(std::int64_t now) {
       const std::size_t cell = static_cast<std::uint64_t>(block.host - first) / per_cell;
       CachePicture::Cell& c = picture.cells[cell];
       (!block.valid ? c.dead : block.hot ? c.hot : c.cold) += block.host_bytes;
-      const auto live = live_.find(&block);
-      if (!block.valid || live == live_.end()) continue;
-      ages[cell].first += static_cast<std::uint64_t>(now - live->second.made_ns) / 1'000'000;
+      if (!block.valid) continue;
+      ages[cell].first += static_cast<std::uint64_t>(now - live_[block.number].made_ns) / 1'000'000;
       ++ages[cell].second;
     }
     for (std::size_t i = 0; i < kCells; ++i)

@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 #include <tl/expected.hpp>
-#include <unordered_map>
+#include <vector>
 
 #include "runtime/accelerator.h"
 #include "runtime/profile/recording.h"
@@ -37,11 +37,12 @@ class Recorder final : private BlockObserver {
   Recording take();
 
  private:
+  // Of each block since the last flush, by its number.
   struct LiveBlock {
-    std::vector<std::uint8_t> bytes;  // of the guest
-    std::uint64_t linear = 0;
+    std::uint64_t linear = 0;    // 0: not known
+    std::size_t bytes_at = 0;    // of the guest's, in live_bytes_
     std::int64_t made_ns = 0;
-    std::int64_t record = -1;  // its place in recording_.blocks
+    std::int32_t record = -1;  // its place in recording_.blocks
   };
   struct Totals {
     std::vector<Counter> counters;
@@ -62,6 +63,7 @@ class Recorder final : private BlockObserver {
   void begin();
   Totals totals() const;
   void adopt_blocks();
+  LiveBlock& adopt(std::span<const std::uint8_t> bytes);
   void drain();
   void add(const Sample& sample);
   void add_to_block(const Sample& sample, const codecache::Block& block);
@@ -83,7 +85,9 @@ class Recorder final : private BlockObserver {
   const std::function<std::int64_t()> idle_ns_;
   const std::map<std::uint64_t, std::string> thunks_;
   std::unique_ptr<Sampler> sampler_;
-  std::unordered_map<const codecache::Block*, LiveBlock> live_;
+  std::vector<LiveBlock> live_;
+  std::vector<std::uint8_t> live_bytes_;
+  std::int64_t now_ns_ = 0;  // when it was looked at last
   Recording recording_;
   Totals at_start_;
   std::map<ProcessKey, std::uint32_t> process_index_;

@@ -71,7 +71,7 @@ std::string processes(const Profile& p) {
   for (std::size_t i = 0; i < std::min(kProcesses, p.processes.size()); ++i) {
     const ProcessShare& s = p.processes[i];
     text += fmt::format("  {:16} {:5.1f}% {:5.1f}%  CR3 {:#x}\n", s.comm.empty() ? "?" : s.comm,
-                        percent(p, s.samples), percent(p, s.user), s.cr3);
+                        percent(p, s.samples), percent(p, s.user), s.cr3.value);
   }
   return text;
 }
@@ -83,7 +83,7 @@ std::string blocks(const Profile& p) {
   for (std::size_t i = 0; i < std::min(kBlocks, p.blocks.size()); ++i) {
     const BlockShare& b = p.blocks[i];
     text += fmt::format(
-        "  {:#018x} {:5.1f}% {:5.1f}% {:6} {:5} {:6.1f} ", b.rip, percent(p, b.samples),
+        "  {:#018x} {:5.1f}% {:5.1f}% {:6} {:5} {:6.1f} ", b.rip.value, percent(p, b.samples),
         percent(p, b.called), b.guest_bytes, b.host_bytes,
         b.guest_bytes ? static_cast<double>(b.host_bytes) / static_cast<double>(b.guest_bytes) : 0);
     if (p.run.exact) text += fmt::format("{:11} ", b.runs);
@@ -118,11 +118,11 @@ std::string places(const Profile& p) {
                         p.ports[i].reads, p.ports[i].writes);
   if (!p.devices.empty()) text += "\nDevices' memory          accesses\n";
   for (std::size_t i = 0; i < std::min(kPlaces, p.devices.size()); ++i)
-    text += fmt::format("  {:#010x} {:<10} {:10}\n", p.devices[i].address, p.devices[i].device,
+    text += fmt::format("  {:#010x} {:<10} {:10}\n", p.devices[i].address.value, p.devices[i].device,
                         p.devices[i].accesses);
   if (!p.written_pages.empty()) text += "\nPages of code that were written     blocks lost\n";
   for (std::size_t i = 0; i < std::min(kPlaces, p.written_pages.size()); ++i)
-    text += fmt::format("  {:#012x} {:8}  {} written by {}\n", p.written_pages[i].page,
+    text += fmt::format("  {:#012x} {:8}  {} written by {}\n", p.written_pages[i].page.value,
                         p.written_pages[i].blocks, p.written_pages[i].code,
                         p.written_pages[i].writer);
   return text;

@@ -97,16 +97,22 @@ void Summary::patched_code() {
   const std::uint64_t blocks = counter("removed: stores");
   if (!often(blocks, 20)) return;
   std::string where;
+  bool patched = false;
   if (!p_.written_pages.empty()) {
     const WrittenPage& page = p_.written_pages[0];
-    where = fmt::format(" Most were in the page at {:#x} ({}), written by {}: {}.", page.page,
+    where = fmt::format(" Most were in the page at {:#x} ({}), written by {}: {}.", page.page.value,
                         page.code, page.writer, page.blocks);
+    // Blocks of a page that is used for something else go once; patched ones come back.
+    constexpr std::uint64_t kBlocksOfPage = 512;
+    patched = page.blocks >= std::min(kBlocksOfPage, blocks / 2);
   }
-  say("The guest patches its own code", blocks, share_of("translation") + share_of("slow store"),
+  say(patched ? "The guest patches its own code" : "Memory with code is used for something else",
+      blocks, share_of("translation") + share_of("slow store"),
       fmt::format("{} translated blocks went because stores hit them, {:.0f} a second; {} stores "
                   "went to pages with code.{}",
                   blocks, rate(blocks), counter("writes to code pages"), where),
-      "Code and the data that changes are cheap on pages of their own.");
+      patched ? "Code and the data that changes are cheap on pages of their own."
+              : "That costs little, as long as the code is not needed again.");
 }
 
 void Summary::address_spaces() {
@@ -138,7 +144,7 @@ void Summary::devices() {
   if (!often(device.accesses, 5000) && share < kWorthSaying) return;
   say(fmt::format("The guest reaches the {} often", device.device), device.accesses, share,
       fmt::format("{} accesses of the page at {:#x}, {:.0f} a second.", device.accesses,
-                  device.address, rate(device.accesses)),
+                  device.address.value, rate(device.accesses)),
       "Each access leaves translated code.");
 }
 

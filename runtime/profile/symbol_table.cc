@@ -7,9 +7,9 @@
 namespace ringshift::runtime::profile {
 
 SymbolTable::SymbolTable(std::vector<Symbol> symbols) : symbols_(std::move(symbols)) {
-  std::stable_sort(symbols_.begin(), symbols_.end(),
-                   [](const Symbol& a, const Symbol& b) { return a.address < b.address; });
-  for (std::size_t i = 0; i < symbols_.size(); ++i) by_name_.emplace(symbols_[i].name, i);
+  const auto is_before = [](const Symbol& a, const Symbol& b) { return a.address < b.address; };
+  if (!std::is_sorted(symbols_.begin(), symbols_.end(), is_before))
+    std::stable_sort(symbols_.begin(), symbols_.end(), is_before);
 }
 
 const Symbol* SymbolTable::function_at(std::uint64_t address) const {
@@ -27,12 +27,9 @@ const Symbol* SymbolTable::function_at(std::uint64_t address) const {
 }
 
 const Symbol* SymbolTable::find(std::string_view name) const {
-  const auto found = by_name_.find(name);
-  return found == by_name_.end() ? nullptr : &symbols_[found->second];
-}
-
-void SymbolTable::move_by(std::uint64_t slide) {
-  for (Symbol& symbol : symbols_) symbol.address += slide;
+  const auto found = std::find_if(symbols_.begin(), symbols_.end(),
+                                  [&](const Symbol& s) { return s.name == name; });
+  return found == symbols_.end() ? nullptr : &*found;
 }
 
 std::vector<Symbol> parse_symbol_map(std::string_view text) {

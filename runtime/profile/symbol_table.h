@@ -2,10 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace ringshift::runtime::profile {
@@ -28,15 +26,12 @@ class SymbolTable {
 
   // The function that holds an address; null: none.
   const Symbol* function_at(std::uint64_t address) const;
-  const Symbol* find(std::string_view name) const;
+  const Symbol* find(std::string_view name) const;  // looks at all of them
   bool empty() const { return symbols_.empty(); }
   std::size_t size() const { return symbols_.size(); }
-  // Everything moves: an image that was not loaded where it was linked for.
-  void move_by(std::uint64_t slide);
 
  private:
   std::vector<Symbol> symbols_;  // by address
-  std::unordered_map<std::string_view, std::size_t> by_name_;
 };
 
 // Text of nm(1), System.map and /proc/kallsyms: "address kind name". Empty: not one line is that.

@@ -107,7 +107,7 @@ std::string top_screen(const Profile& p, std::size_t lines, std::size_t columns)
   for (const ProcessShare& s : p.processes)
     if (percent(p, s.samples) >= 1)
       processes += fmt::format("{}{} {:.0f}%", processes.empty() ? "" : ", ",
-                               s.comm.empty() ? fmt::format("CR3 {:#x}", s.cr3) : s.comm,
+                               s.comm.empty() ? fmt::format("CR3 {:#x}", s.cr3.value) : s.comm,
                                percent(p, s.samples));
   rows.push_back(processes);
   for (const Finding& f : p.summary)

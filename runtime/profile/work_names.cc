@@ -82,6 +82,8 @@ WorkName work_name(const Work& work, const std::map<std::uint64_t, std::string>&
       return {"device", page_device(detail)};
     case Activity::kWindow:
       return {"window fault", ""};
+    case Activity::kObserve:
+      return {"profiling", ""};
   }
   return {"unknown", ""};
 }

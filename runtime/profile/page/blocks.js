@@ -60,6 +60,12 @@ function svg(tag, attributes, ...children) {
   return node;
 }
 
+// As much as a box of the graph holds.
+function shortened(block) {
+  const [name, most] = [blockName(block), 24];
+  return `${name.length > most ? name.slice(0, most - 1) + '…' : name} ${percent(block.samples)}`;
+}
+
 // Who leads here on the left, where it leads on the right.
 function graphAround(number) {
   const block = profile.blocks[number];
@@ -75,8 +81,7 @@ function graphAround(number) {
     const group = svg('g', {class: (here ? 'here ' : '') + (known ? 'known' : '')},
       svg('rect', {x, y, width, height, rx: 5}),
       svg('text', {x: x + 8, y: y + 15}, hex(entry.rip)),
-      svg('text', {x: x + 8, y: y + 29}, known ? `${blockName(profile.blocks[entry.block])} ` +
-        percent(profile.blocks[entry.block].samples) : 'not in the list'));
+      svg('text', {x: x + 8, y: y + 29}, known ? shortened(profile.blocks[entry.block]) : 'not in the list'));
     if (known) group.addEventListener('click', () => { location.hash = `blocks/${entry.block}`; });
     all.append(group);
   };

@@ -15,8 +15,9 @@ function element(tag, attributes = {}, ...children) {
 }
 
 const share = (samples) => (profile.run.samples ? samples / profile.run.samples : 0);
-const percent = (samples) => `${(100 * share(samples)).toFixed(1)}%`;
-const hex = (n) => '0x' + Number(n).toString(16);
+const percent = (samples) => `${(100 * share(samples)).toFixed(share(samples) < 0.001 ? 2 : 1)}%`;
+// Addresses are texts already: numbers would lose their low bits.
+const hex = (n) => (typeof n === 'string' ? n : '0x' + n.toString(16));
 const whole = (n) => Number(n).toLocaleString('en');
 
 // Columns: [title, cell(row), kind]; kind is 'number', 'bar' (the cell is a share) or nothing.
