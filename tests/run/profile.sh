@@ -51,12 +51,12 @@ python3 - "$work/loops.json" <<'PYTHON' || flunk "loops: the samples or the coun
 import json, sys
 profile = json.load(open(sys.argv[1]))
 assert profile["version"] == 1
-blocks = {b["rip"]: b for b in profile["blocks"]}
-first, second = (sum(b["samples"] for b in profile["blocks"] if b["rip"] == rip) for rip in (0x100005, 0x10000e))
+blocks = {int(b["rip"], 16): b for b in profile["blocks"]}
+first, second = (sum(b["samples"] for b in profile["blocks"] if int(b["rip"], 16) == rip) for rip in (0x100005, 0x10000e))
 total = sum(b["samples"] for b in profile["blocks"])
 assert total > 50 and (first + second) / total > 0.9, (first, second, total)
 assert 2 < first / second < 4.5, (first, second)
-runs = sum(b["runs"] for b in profile["blocks"] if b["rip"] == 0x100005)
+runs = sum(b["runs"] for b in profile["blocks"] if int(b["rip"], 16) == 0x100005)
 assert abs(runs - 300000000) < 1000, runs
 hot = blocks[0x100005]
 assert hot["guest"] and hot["host"], "both listings"

@@ -43,12 +43,12 @@ Profile example() {
   profile.names = {"start", "bad \xff name"};
   profile.stacks.push_back({{0, 1}, 3});
   BlockShare block;
-  block.rip = 0xffffffff81000000;
+  block.rip = {0xffffffff81000000};
   block.tier = "hot";
   block.samples = 3;
   block.guest.push_back({0, 1, "nop", "other", 2, 1});
   block.host.push_back({0, 1, 0, "nop", 2});
-  block.edges.push_back({-1, 0x1234, "jump"});
+  block.edges.push_back({-1, {0x1234}, "jump"});
   profile.blocks.push_back(block);
   profile.counters.push_back({"links", 9});
   profile.cache.push_back({1.5, 10, 20, {{1, 2, 3, 4}}});
@@ -61,7 +61,7 @@ TEST(ProfileJson, ComesBackAsItWent) {
   ASSERT_TRUE(back) << back.error();
   EXPECT_EQ(to_json(*back), text);
   ASSERT_EQ(back->blocks.size(), 1u);
-  EXPECT_EQ(back->blocks[0].rip, 0xffffffff81000000);
+  EXPECT_EQ(back->blocks[0].rip.value, 0xffffffff81000000);
   EXPECT_EQ(back->blocks[0].guest[0].text, "nop");
   EXPECT_EQ(back->blocks[0].edges[0].block, -1);
   EXPECT_EQ(back->stacks[0].frames, (std::vector<std::uint32_t>{0, 1}));
@@ -112,10 +112,13 @@ TEST(SymbolTable, FindsTheFunctionThatHoldsAnAddress) {
 }
 
 TEST(Kallsyms, NoiseHoldsNone) {
-  MemoryImage image{0xffffffff81000000, std::vector<std::uint8_t>(1 << 20)};
+  std::vector<std::uint8_t> noise(1 << 20);
   std::uint32_t state = 1;
-  for (auto& byte : image.bytes)
-    byte = static_cast<std::uint8_t>((state = state * 1664525 + 1013904223) >> 24);
+  for (auto& byte : noise) {
+    state = state * 1664525 + 1013904223;
+    byte = static_cast<std::uint8_t>(state >> 24);
+  }
+  const MemoryImage image{0xffffffff81000000, noise};
   EXPECT_FALSE(find_kallsyms(image, 8));
   EXPECT_FALSE(find_kallsyms(image, 4));
   EXPECT_FALSE(find_kallsyms({0, {}}, 8));
