@@ -315,7 +315,8 @@ void Translator::classify(Planned& p, ModeKey mode) const {
 }
 
 namespace {
-// Compilers lay code out so that these are rarely taken: hot code goes on behind them.
+// Compilers lay code out so that these are rarely taken: hot code with windows goes on behind them.
+// With look-ups it does not: flags that are live at each way out have to be in the host's there.
 bool is_forward_branch(const Planned& p) {
   return p.kind == Kind::kConditional && p.insn.operands[0].imm.value.s > 0;
 }
@@ -344,7 +345,8 @@ TranslateStatus Translator::decode_block(const TranslateRequest& request) {
                                                     : guest::invalid_opcode());
     } else {
       classify(p, request.mode);
-      if (request.tier == Tier::kHot && is_forward_branch(p)) p.ends_block = false;
+      if (request.tier == Tier::kHot && request.mode.windows() && is_forward_branch(p))
+        p.ends_block = false;
     }
     ++planned_;
     at += p.insn.length();
@@ -390,12 +392,10 @@ void Translator::allow_windows(std::span<const std::uint16_t> checked) {
 
 namespace {
 
-bool overwrites_flags(const Planned& p) {
-  return p.insn.flags_overwritten() == guest::flags::kArithmetic;
-}
-
-// Flags must be in the host's for it: it reads some, keeps some, or leaves the block.
-bool needs_flags(const Planned& p) {
+// Flags must be in the host's for it: it reads some, keeps some, or leaves the block. `live`: those
+// that are needed after it. What it leaves undefined it may keep, as MUL does on some processors.
+bool needs_flags(const Planned& p, std::uint32_t live) {
+  constexpr auto kAll = static_cast<std::uint32_t>(guest::flags::kArithmetic);
   switch (p.kind) {
     case Kind::kCallOut:
     case Kind::kConditional:
@@ -403,9 +403,20 @@ bool needs_flags(const Planned& p) {
       return true;
     case Kind::kJump:
       return !p.insn.memory;
-    default:
-      return p.insn.flags_read() || (p.insn.writes_flags() && !overwrites_flags(p));
+    default: {
+      const std::uint32_t undefined = p.insn.flags_undefined();
+      const bool defines_rest = (p.insn.flags_overwritten() | undefined) == kAll;
+      if (p.insn.flags_read() || (p.insn.writes_flags() && !defines_rest)) return true;
+      return p.insn.writes_flags() && (undefined & live);
+    }
   }
+}
+
+// Flags that matter before an instruction, of those that matter after it.
+std::uint32_t live_before(const Planned& p, std::uint32_t live) {
+  constexpr auto kAll = static_cast<std::uint32_t>(guest::flags::kArithmetic);
+  const bool leaves = p.ends_block || p.kind == Kind::kCallOut || p.kind == Kind::kConditional;
+  return leaves ? kAll : (live & ~p.insn.flags_overwritten()) | p.insn.flags_read();
 }
 
 // These access memory first, and need the flags only after that.
@@ -440,6 +451,7 @@ bool makes_look_up(const Planned& p) {
 void Translator::choose_inline_look_ups(bool wanted) {
   constexpr unsigned kWorthRestoring = 3;
   std::size_t end = planned_;  // of a stretch in which flags may wait
+  auto live = static_cast<std::uint32_t>(guest::flags::kArithmetic);
   unsigned look_ups = 0;
   bool dead = false;
   const auto settle = [&](std::size_t begin) {
@@ -448,8 +460,10 @@ void Translator::choose_inline_look_ups(bool wanted) {
     look_ups = 0;
   };
   for (std::size_t i = planned_; i-- > 0;) {
-    const Planned& p = plan_[i];
-    if (needs_flags(p)) {
+    Planned& p = plan_[i];
+    p.needs_flags = needs_flags(p, live);
+    live = live_before(p, live);
+    if (p.needs_flags) {
       settle(i + 1);
       plan_[i].inline_look_ups = false;
       end = i;
@@ -501,7 +515,7 @@ void Translator::emit(const Planned& p) {
   emitter_.set_windows(p.windows);
   emitter_.set_loop_delta(p.loop_delta);
   if (p.kind == Kind::kNothing || p.kind == Kind::kDirection) emitter_.keep_delta();
-  if (needs_flags(p)) emitter_.restore_flags();
+  if (p.needs_flags) emitter_.restore_flags();
   emitter_.set_inline_look_ups(p.inline_look_ups);
   if (p.begins_group) emitter_.begin_group(p.group);
   emitter_.set_group_offset(p.group_offset);
