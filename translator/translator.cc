@@ -515,9 +515,9 @@ bool Translator::may_be_hot(ModeKey mode) {
 TranslateStatus Translator::translate(const TranslateRequest& request) {
   if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
   emitter_.begin(request.key, request.mode);
-  if (request.runs) emitter_.count_exactly(request.runs);
   if (request.tier == Tier::kCounted) emitter_.count_run();
   if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
+  if (request.runs) emitter_.count_exactly(request.runs);
   const bool hot = request.tier == Tier::kHot;
   if (hot) emitter_.set_hot();
   const bool windows = hot && request.mode.windows();

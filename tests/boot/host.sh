@@ -6,7 +6,8 @@ build_packages=(g++ cmake ninja-build pkg-config libfmt-dev libspdlog-dev libcli
   libgtest-dev libgmock-dev libbenchmark-dev)
 guest_packages=(cpio gzip)
 # The guests' test programs are built for 64 and 32 bits; bsdutils has script(1), a terminal.
-test_packages=(gcc-multilib binutils python3 bsdutils)
+# chromium shows the page of a profile.
+test_packages=(gcc-multilib binutils python3 bsdutils chromium)
 
 say() { printf '== %s\n' "$*"; }
 fail() {
