@@ -28,14 +28,14 @@ class BlockEmitter {
   void begin(codecache::BlockKey key, ModeKey mode);
   // All blocks are gone: the numbers of their links are free again.
   void forget_links() { next_link_ = 0; }
-  // Each run adds 1: before anything else.
-  void count_exactly(std::uint64_t* runs);
-  // Counts the runs of the block down, to its promotion: before any instruction.
+  // Counts the runs of the block down, to its promotion: the first thing in it.
   void count_run();
   // From here on code is made to run fast, not to be short.
   void set_hot() { block_.hot = true; }
   // Looks for interrupt requests before the first instruction.
   void head_check(bool flags_live);
+  // Each run adds 1: after what may leave before the first instruction.
+  void count_exactly(std::uint64_t* runs);
 
   // Look-ups of the next instruction are made in the block itself, which costs the host's flags:
   // they are saved first, and restore_flags() brings them back for who needs them.

@@ -115,7 +115,7 @@ void Builder::add_stack(const StackKey& key, std::uint64_t samples) {
       function.self += samples;
       if (work.is_guest_code) function.guest += samples;
     }
-    const bool plain = name.module.empty() || name.module == "kernel" || name.module == "program";
+    const bool plain = name.module.empty() || name.module == "kernel";
     stack.push_back(number_of(plain ? name.function
                                     : fmt::format("{} ({})", name.function, name.module)));
   }

@@ -71,7 +71,7 @@ Symbolizer::Name Symbolizer::name_of(std::uint64_t address, bool user,
       return {symbol->name, "kernel", symbol->address, true};
   if (sources_.file)
     if (const Symbol* symbol = sources_.file->function_at(address))
-      return {symbol->name, user ? "program" : "kernel", symbol->address, true};
+      return {symbol->name, "", symbol->address, true};
   // A page is what can be told apart.
   return {fmt::format("{:#x}", address & ~guest::kPageOffsetMask), "", 0, false};
 }

@@ -55,7 +55,7 @@ class Symbolizer {
   explicit Symbolizer(SymbolSources sources) : sources_(std::move(sources)) {}
 
   struct Name {
-    std::string function, module;  // module: "kernel", a file's name, or empty
+    std::string function, module;  // module: "kernel", a program's file, or empty
     std::uint64_t start = 0;       // 0: not known
     bool known = false;
   };
