@@ -64,7 +64,7 @@ struct Exit {
 
 struct Block {
   BlockKey key;
-  std::uint32_t number = 0;  // its place in Cache::blocks()
+  std::uint32_t number = 0;             // its place in Cache::blocks()
   std::uint64_t second_page = kNoPage;  // physical page of a straddling instruction's tail
   std::uint8_t* host = nullptr;         // executable address
   std::uint32_t host_bytes = 0;

@@ -20,9 +20,9 @@
 #include "runtime/board.h"
 #include "runtime/event_loop.h"
 #include "runtime/guest_clock.h"
-#include "runtime/run_delay.h"
 #include "runtime/locked_mmio.h"
 #include "runtime/machine_config.h"
+#include "runtime/run_delay.h"
 
 namespace ringshift::runtime {
 
@@ -43,8 +43,8 @@ class Machine final : private guest::Platform,
   void pause();
   void resume();
   void toggle_pause();
-  // From any thread: runs `job` soon on the vCPU's thread, between two runs of the vCPU. One that is
-  // posted while the machine ends may not run.
+  // From any thread: runs `job` soon on the vCPU's thread, between two runs of the vCPU. One that
+  // is posted while the machine ends may not run.
   void post(std::function<void()> job);
   // How long the vCPU has waited, halted, so far. The vCPU's thread.
   std::int64_t idle_ns() const { return idle_ns_; }

@@ -69,7 +69,7 @@ struct RunOptions {
   RtcBase rtc_base = RtcBase::kUtc;
   bool no_reboot = false, no_shutdown = false, start_paused = false, verbose = false;
   LogOptions log;
-  std::string profile_socket;                // empty: none
+  std::string profile_socket;               // empty: none
   bool perf_map = false, jit_dump = false;  // for the host's perf
 
   bool names_a_guest() const { return !kernel.empty() || !loaders.empty(); }

@@ -611,11 +611,11 @@ void Translator::emit_block(const TranslateRequest& request, bool loop) {
   const bool windows = hot && request.mode.windows();
   emitter_.begin(request.key, request.mode);
   if (windows && request.mode.is_64bit()) emitter_.keep_stack_delta();
-  if (request.runs) emitter_.count_exactly(request.runs);
   if (request.tier == Tier::kCounted) emitter_.count_run();
   for (std::size_t i = 0; i < planned_; ++i) plan_[i].loop_delta = -1;
   if (loop) emitter_.begin_loop(choose_loop_deltas());
   if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
+  if (request.runs) emitter_.count_exactly(request.runs);
   if (hot) emitter_.set_hot();
   for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
   const Planned& last = plan_[planned_ - 1];
@@ -633,8 +633,8 @@ TranslateStatus Translator::translate(const TranslateRequest& request) {
   if (request.group_accesses && !windows) form_groups({plan_.data(), planned_}, request.mode);
   choose_inline_look_ups(hot && !windows);
   // Where runs are counted, each turn is one.
-  const bool loop = request.loops && !request.runs && windows && request.mode.is_64bit() && loops_to_itself() &&
-                    plan_[planned_ - 1].kind != Kind::kLoop;
+  const bool loop = request.loops && !request.runs && windows && request.mode.is_64bit() &&
+                    loops_to_itself() && plan_[planned_ - 1].kind != Kind::kLoop;
   emit_block(request, loop);
   if (loop && emitter_.made_calls()) emit_block(request, false);
   block_ = emitter_.finish(code_);

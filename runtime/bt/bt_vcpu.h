@@ -34,7 +34,8 @@ namespace ringshift::runtime {
 
 class BtVcpu final : public Vcpu,
                      public TranslatingVcpu,
-                     private codecache::CacheListener, private guest::Platform {
+                     private codecache::CacheListener,
+                     private guest::Platform {
  public:
   static tl::expected<std::unique_ptr<Vcpu>, std::string> create(guest::PhysicalMemory& memory,
                                                                  const guest::CpuModel& model,

@@ -89,8 +89,7 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   }
   translator_->block().second_page = second_page;
   if (options_.log.in_asm || options_.log.out_asm) log_block(linear);
-  codecache::Block* block =
-      cache_.insert(std::move(translator_->block()), translator_->code());
+  codecache::Block* block = cache_.insert(std::move(translator_->block()), translator_->code());
   const Doing observed(activity_, Activity::kObserve);
   for (BlockObserver* observer : observers_)
     observer->translated(*block, linear, request.bytes.first(block->guest_bytes));
