@@ -13,7 +13,7 @@ using codecache::BlockKey;
 class NoListener final : public codecache::CacheListener {
  public:
   void before_change() override {}
-  void block_removed(const Block&, Removal) override {}
+  void block_removed(const Block&, codecache::Removal) override {}
   void all_removed() override {}
   void page_watched(guest::PhysicalAddress) override {}
 };
