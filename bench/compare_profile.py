@@ -46,7 +46,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("profile")
     parser.add_argument("perf")
-    parser.add_argument("--points", type=float, default=3, help="percentage points that may be between them")
+    parser.add_argument("--points", type=float, default=5, help="percentage points that may be between them")
     options = parser.parse_args()
     ours, theirs = from_profile(options.profile), from_perf(options.perf)
     # perf names the program and its libraries too: what both know is the guest's.
