@@ -38,9 +38,16 @@ struct FaultPoint {
   // An access through a window: its address is the host register's value and the displacement.
   std::uint8_t window_base = kNoWindow;  // host register, or kFlatWindow
   std::uint8_t window_bytes = 0;
-  std::uint8_t window_faults = 0;  // that no mapping could mend
+  std::uint8_t window_faults = 0;  // that no mapping could mend, shortly one after the other
   bool window_write = false;
   std::int32_t window_displacement = 0;
+  // Of a loop that keeps deltas in the frame: which one, and where it has its base included, the
+  // host register (kNoWindow: none) that is the index, and its scale.
+  std::uint8_t loop_delta = kNoWindow;
+  bool with_base = false;
+  std::uint8_t window_index = kNoWindow, window_index_shift = 0;
+  std::int16_t rsp_ahead = 0;           // what guest RSP is more than its host register
+  std::uint64_t window_fault_time = 0;  // of the last one, in host TSC cycles
 
   static constexpr std::uint8_t kNoWindow = 0xff, kFlatWindow = 0xfe;
 };
@@ -57,7 +64,7 @@ struct Exit {
 
 struct Block {
   BlockKey key;
-  std::uint32_t number = 0;  // its place in Cache::blocks()
+  std::uint32_t number = 0;             // its place in Cache::blocks()
   std::uint64_t second_page = kNoPage;  // physical page of a straddling instruction's tail
   std::uint8_t* host = nullptr;         // executable address
   std::uint32_t host_bytes = 0;
@@ -71,11 +78,15 @@ struct Block {
   bool single = false;             // must not be reached but through the dispatcher
   bool hot = false;                // translated for speed; others count their runs
   bool linked_across = false;      // a view's link from another page leads here
+  // Bytes of code at its start that prepare what blocks with such code keep (translator/frame.h,
+  // "stack_delta"): who keeps it enters behind them.
+  std::uint8_t prologue_bytes = 0;
   boost::container::small_vector<Exit, 2> exits;
   boost::container::small_vector<Block*, 4> predecessors;  // with an exit linked to this block
   std::vector<FaultPoint> fault_points;
 
   static constexpr std::uint64_t kNoPage = ~std::uint64_t{0};
+  const std::uint8_t* prepared_entry() const { return host + prologue_bytes; }
   std::uint64_t physical_page() const { return key.physical & ~guest::kPageOffsetMask; }
   std::uint16_t start_offset() const {
     return static_cast<std::uint16_t>(guest::page_offset(key.physical));

@@ -93,7 +93,7 @@ void Cache::link(Block& from, Exit& exit, Block& to) {
   listener_.before_change();
   exit.target = &to;
   to.predecessors.push_back(&from);
-  redirect(from, exit, to.host);
+  redirect(from, exit, from.prologue_bytes ? to.prepared_entry() : to.host);
   ++counters_.links;
 }
 

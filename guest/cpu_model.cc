@@ -20,6 +20,27 @@ struct Draft {
   FeatureSet features;
 };
 
+// KVM's paravirtual interface, as far as Ringshift has it.
+void set_kvm(FeatureSet& features, bool on) {
+  for (const NamedFeature& n : named_features())
+    if (n.feature.leaf == feature::kKvmFeatures && n.provider == Provider::kRingshift)
+      features.set(n.feature, on);
+}
+
+// Where a model's features come from: the host's processor, and who runs the guest on it.
+struct Source {
+  const HostCpu& host;
+  const FeatureSet* limit;
+
+  // The part that lacks the feature, for the user; "": both have it.
+  std::string_view lacking(const NamedFeature& n) const {
+    if (n.provider == Provider::kHost && !host.features().has(n.feature))
+      return "this host's processor";
+    if (limit && !limit->has(n.feature)) return "the accelerator";
+    return "";
+  }
+};
+
 // A feature that only the other vendor's processors define.
 bool foreign(const NamedFeature& n, bool intel) {
   if (n.feature.leaf == 0x80000021 || n.feature.leaf == 0x80000008) return intel;
@@ -44,7 +65,8 @@ std::string host_brand(const HostCpu& host) {
   return brand.substr(0, brand.find('\0'));
 }
 
-Draft draft_of_host(const HostCpu& host, bool with_brand) {
+Draft draft_of_host(const Source& source, bool with_brand) {
+  const HostCpu& host = source.host;
   Draft d;
   d.identity.intel = host.vendor_is_intel();
   d.identity.signature = host.leaf(1).eax;
@@ -53,9 +75,9 @@ Draft draft_of_host(const HostCpu& host, bool with_brand) {
   d.identity.brand = with_brand ? host_brand(host) : "Ringshift Virtual CPU";
   d.identity.caches_of_host = true;
   for (const NamedFeature& n : named_features()) {
-    const bool delivered = n.provider == Provider::kRingshift ||
-                           (n.provider == Provider::kHost && host.features().has(n.feature));
-    if (delivered && !foreign(n, d.identity.intel)) d.features.set(n.feature, true);
+    const bool wanted = n.provider == Provider::kRingshift || n.provider == Provider::kHost;
+    if (wanted && source.lacking(n).empty() && !foreign(n, d.identity.intel))
+      d.features.set(n.feature, true);
   }
   if (rdseed_is_broken(d.identity)) d.features.set(feature::kRdseed, false);
   drop_unsupported(d.features);
@@ -72,7 +94,7 @@ void take_vendor(Draft& d, bool intel) {
     if (foreign(n, intel)) d.features.set(n.feature, false);
 }
 
-tl::expected<Draft, std::string> draft_of_plain(const PlainModel& plain, const HostCpu& host) {
+tl::expected<Draft, std::string> draft_of_plain(const PlainModel& plain, const Source& source) {
   Draft d;
   d.identity = {plain.intel,
                 processor_signature(plain.family, plain.model, plain.stepping),
@@ -87,17 +109,19 @@ tl::expected<Draft, std::string> draft_of_plain(const PlainModel& plain, const H
     rest = space == rest.npos ? "" : rest.substr(space + 1);
     const NamedFeature* n = find_feature(name);
     if (!n) return Error("-cpu " + std::string(plain.name) + ": no feature " + std::string(name));
-    if (n->provider == Provider::kHost && !host.features().has(n->feature))
-      return Error("-cpu " + std::string(plain.name) + ": this host's processor lacks " +
+    if (const std::string_view who = source.lacking(*n); !who.empty())
+      return Error("-cpu " + std::string(plain.name) + ": " + std::string(who) + " lacks " +
                    std::string(name));
     d.features.set(n->feature, true);
   }
+  set_kvm(d.features, d.features.has(feature::kHypervisor));
+  drop_unsupported(d.features);
   return d;
 }
 
-tl::expected<Draft, std::string> draft_of(const std::string& name, const HostCpu& host) {
-  if (name == "max" || name == "host") return draft_of_host(host, name == "host");
-  if (const PlainModel* plain = find_plain_model(name)) return draft_of_plain(*plain, host);
+tl::expected<Draft, std::string> draft_of(const std::string& name, const Source& source) {
+  if (name == "max" || name == "host") return draft_of_host(source, name == "host");
+  if (const PlainModel* plain = find_plain_model(name)) return draft_of_plain(*plain, source);
   std::string known = "max, host";
   for (const PlainModel& m : plain_models()) known += ", " + std::string(m.name);
   return Error("-cpu: unknown model '" + name + "' (known: " + known + ")");
@@ -109,7 +133,7 @@ void make_reachable(Identity& identity, const FeatureSet& features) {
     highest = std::max(highest, leaf);
   };
   for (const NamedFeature& n : named_features())
-    if (features.has(n.feature))
+    if (features.has(n.feature) && n.feature.leaf != feature::kKvmFeatures)
       reach(n.feature.leaf >= 0x80000000 ? identity.highest_extended : identity.highest_basic,
             n.feature.leaf);
   if (features.has(feature::kXsave)) reach(identity.highest_basic, 0xd);
@@ -117,14 +141,14 @@ void make_reachable(Identity& identity, const FeatureSet& features) {
   if (features.has(feature::kTopoext)) reach(identity.highest_extended, 0x8000001e);
 }
 
-tl::expected<void, std::string> apply(Draft& d, const CpuSpec& spec, const HostCpu& host) {
+tl::expected<void, std::string> apply(Draft& d, const CpuSpec& spec, const Source& source) {
   for (const FeatureRequest& r : spec.requests) {
     if (r.on) {
       const std::string name(r.feature->name);
       if (r.feature->provider == Provider::kNobody)
         return Error("-cpu: Ringshift does not deliver " + name);
-      if (r.feature->provider == Provider::kHost && !host.features().has(r.feature->feature))
-        return Error("-cpu: this host's processor lacks " + name);
+      if (const std::string_view who = source.lacking(*r.feature); !who.empty())
+        return Error("-cpu: " + std::string(who) + " lacks " + name);
     }
     d.features.set(r.feature->feature, r.on);
   }
@@ -189,14 +213,17 @@ unsigned physical_bits_of(const FeatureSet& features) {
 
 }  // namespace
 
-tl::expected<CpuModel, std::string> CpuModel::create(std::string_view spec_text) {
+tl::expected<CpuModel, std::string> CpuModel::create(std::string_view spec_text,
+                                                     const FeatureSet* limit) {
   const auto spec = parse_cpu_spec(spec_text);
   if (!spec) return Error(spec.error());
   const HostCpu host;
-  auto draft = draft_of(spec->model, host);
+  const Source source{host, limit};
+  auto draft = draft_of(spec->model, source);
   if (!draft) return Error(draft.error());
   if (spec->intel) take_vendor(*draft, *spec->intel);
-  if (auto applied = apply(*draft, *spec, host); !applied) return Error(applied.error());
+  if (!spec->kvm) set_kvm(draft->features, false);
+  if (auto applied = apply(*draft, *spec, source); !applied) return Error(applied.error());
 
   CpuModel m;
   make_reachable(draft->identity, draft->features);
@@ -240,16 +267,25 @@ std::uint32_t CpuModel::xsave_bytes(std::uint64_t components, bool compacted) co
   return end;
 }
 
-CpuidResult CpuModel::cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuState& state,
-                            std::uint32_t apic_id) const {
+// A leaf out of range: Intel's parts answer with their highest basic leaf, AMD's with zero.
+std::optional<std::uint32_t> CpuModel::answering_leaf(std::uint32_t leaf) const {
   const bool extended_range = leaf >= 0x80000000;
   const bool hypervisor_range = leaf >> 28 == 4 && has(feature::kHypervisor);
   const std::uint32_t highest = extended_range ? highest_extended_ : highest_basic_;
-  if (leaf > highest && !hypervisor_range) {
-    // A leaf out of range: Intel's parts answer with their highest basic leaf, AMD's with zero.
-    if (!vendor_is_intel_) return {};
-    leaf = highest_basic_;
-  }
+  if (leaf <= highest || hypervisor_range) return leaf;
+  return vendor_is_intel_ ? std::optional(highest_basic_) : std::nullopt;
+}
+
+bool CpuModel::shows_apic_id(std::uint32_t leaf) const {
+  const auto answering = answering_leaf(leaf);
+  return answering && (*answering == 1 || *answering == 0xb || *answering == 0x8000001e);
+}
+
+CpuidResult CpuModel::cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuState& state,
+                            std::uint32_t apic_id) const {
+  const auto answering = answering_leaf(leaf);
+  if (!answering) return {};
+  leaf = *answering;
   const bool has_subleaves =
       leaf == 4 || leaf == 7 || leaf == 0xb || leaf == 0xd || leaf == 0x8000001d;
   CpuidResult r = stored(leaf, has_subleaves ? subleaf : 0);

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -73,6 +75,11 @@ inline constexpr Feature kLahf{kExt, 0, Feature::kEcx, 0}, kSvm{kExt, 0, Feature
     kFxsrOpt{kExt, 0, Feature::kEdx, 25}, kPage1Gb{kExt, 0, Feature::kEdx, 26},
     kRdtscp{kExt, 0, Feature::kEdx, 27}, kLongMode{kExt, 0, Feature::kEdx, 29},
     k3dnowExt{kExt, 0, Feature::kEdx, 30}, k3dnow{kExt, 0, Feature::kEdx, 31};
+// KVM's paravirtual interface. Linux "Documentation/virt/kvm/x86/cpuid.rst".
+inline constexpr std::uint32_t kKvmFeatures = 0x40000001;
+inline constexpr Feature kKvmNoIoDelay{kKvmFeatures, 0, Feature::kEax, 1},
+    kKvmClock{kKvmFeatures, 0, Feature::kEax, 3}, kKvmStealTime{kKvmFeatures, 0, Feature::kEax, 5},
+    kKvmClockStable{kKvmFeatures, 0, Feature::kEax, 24};
 inline constexpr Feature kInvariantTsc{0x80000007, 0, Feature::kEdx, 8},
     kWbnoinvd{0x80000008, 0, Feature::kEbx, 9},
     kNullSelectorClearsBase{0x80000021, 0, Feature::kEax, 6},
@@ -109,13 +116,14 @@ class FeatureSet {
     std::uint8_t subleaf;
     Feature::Register reg;
   };
-  static constexpr std::array<Word, 12> kWords{{{1, 0, Feature::kEdx},
+  static constexpr std::array<Word, 13> kWords{{{1, 0, Feature::kEdx},
                                                 {1, 0, Feature::kEcx},
                                                 {7, 0, Feature::kEbx},
                                                 {7, 0, Feature::kEcx},
                                                 {7, 0, Feature::kEdx},
                                                 {7, 1, Feature::kEax},
                                                 {0xd, 1, Feature::kEax},
+                                                {0x40000001, 0, Feature::kEax},
                                                 {0x80000001, 0, Feature::kEcx},
                                                 {0x80000001, 0, Feature::kEdx},
                                                 {0x80000007, 0, Feature::kEdx},
@@ -134,14 +142,22 @@ class FeatureSet {
 class CpuModel {
  public:
   // `spec` is the argument of -cpu: a model name and optional ",+feature,-feature,feature=on|off"
-  // (QEMU's spelling). Models: max, host, qemu64 (and qemu32, pentium3-like plain ones). The error
-  // is one line for the user.
-  static tl::expected<CpuModel, std::string> create(std::string_view spec);
+  // (QEMU's spelling), and kvm=off, which hides KVM's paravirtual interface. Models: max, host,
+  // qemu64 (and qemu32, pentium3-like plain ones). The error is one line for the user.
+  // `limit`: what can be delivered at most, by who will run the guest; null: everything known.
+  static tl::expected<CpuModel, std::string> create(std::string_view spec,
+                                                    const FeatureSet* limit = nullptr);
 
   // The leaf as the guest sees it now: OSXSAVE, APIC ID and XSAVE sizes follow the state.
   CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuState& state,
                     std::uint32_t apic_id) const;
+  // Whether the answer depends on `apic_id`, which costs a question of the board.
+  bool shows_apic_id(std::uint32_t leaf) const;
   bool has(Feature feature) const { return features_.has(feature); }
+  // The guest sees some part of KVM's paravirtual interface.
+  bool has_kvm() const { return features_.word(feature::kKvmFeatures, 0, Feature::kEax) != 0; }
+  // Their static part, sorted; absent ones read as zero.
+  std::span<const CpuidLeaf> leaves() const { return leaves_; }
 
   std::uint64_t supported_xcr0() const { return supported_xcr0_; }
   unsigned physical_address_bits() const { return physical_address_bits_; }
@@ -154,6 +170,7 @@ class CpuModel {
 
  private:
   CpuidResult stored(std::uint32_t leaf, std::uint32_t subleaf) const;
+  std::optional<std::uint32_t> answering_leaf(std::uint32_t leaf) const;
   std::uint32_t xsave_bytes(std::uint64_t components, bool compacted) const;
 
   std::vector<CpuidLeaf> leaves_;  // sorted by leaf, then subleaf; absent ones read as zero

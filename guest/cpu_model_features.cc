@@ -17,6 +17,7 @@ constexpr Feature ecx7(std::uint8_t bit) { return {7, 0, Feature::kEcx, bit}; }
 constexpr Feature edx7(std::uint8_t bit) { return {7, 0, Feature::kEdx, bit}; }
 constexpr Feature ext_ecx(std::uint8_t bit) { return {f::kExt, 0, Feature::kEcx, bit}; }
 constexpr Feature ext_edx(std::uint8_t bit) { return {f::kExt, 0, Feature::kEdx, bit}; }
+constexpr Feature kvm(std::uint8_t bit) { return {f::kKvmFeatures, 0, Feature::kEax, bit}; }
 constexpr Feature amd21(std::uint8_t bit) { return {0x80000021, 0, Feature::kEax, bit}; }
 
 // SDM Vol. 2 "CPUID", APM Vol. 3 "Obtaining Processor Information Via the CPUID Instruction".
@@ -79,6 +80,21 @@ constexpr auto kNames = std::to_array<NamedFeature>({
     {"f16c", "", f::kF16c, kHost},
     {"rdrand", "", f::kRdrand, kHost},
     {"hypervisor", "", f::kHypervisor, kRingshift},
+
+    {"kvm-nopiodelay", "", f::kKvmNoIoDelay, kRingshift},
+    {"kvm-mmu", "", kvm(2), kNobody},
+    {"kvmclock", "", f::kKvmClock, kRingshift},
+    {"kvm-asyncpf", "", kvm(4), kNobody},
+    {"kvm-steal-time", "", f::kKvmStealTime, kRingshift},
+    {"kvm-pv-eoi", "", kvm(6), kNobody},
+    {"kvm-pv-unhalt", "", kvm(7), kNobody},
+    {"kvm-pv-tlb-flush", "", kvm(9), kNobody},
+    {"kvm-pv-ipi", "", kvm(11), kNobody},
+    {"kvm-poll-control", "", kvm(12), kNobody},
+    {"kvm-pv-sched-yield", "", kvm(13), kNobody},
+    {"kvm-asyncpf-int", "", kvm(14), kNobody},
+    {"kvm-msi-ext-dest-id", "", kvm(15), kNobody},
+    {"kvmclock-stable-bit", "", f::kKvmClockStable, kRingshift},
 
     {"fsgsbase", "", f::kFsgsbase, kRingshift},
     {"tsc-adjust", "", f::kTscAdjust, kRingshift},
@@ -194,6 +210,13 @@ constexpr auto kNames = std::to_array<NamedFeature>({
 });
 
 constexpr auto kDependencies = std::to_array<FeatureDependency>({
+    {f::kKvmNoIoDelay, f::kHypervisor},
+    {f::kKvmClock, f::kHypervisor},
+    {f::kKvmClock, f::kMsr},
+    {f::kKvmClock, f::kTsc},
+    {f::kKvmClockStable, f::kKvmClock},
+    {f::kKvmStealTime, f::kHypervisor},
+    {f::kKvmStealTime, f::kMsr},
     {f::kMmx, f::kFpu},
     {f::kFxsr, f::kFpu},
     {f::kSse, f::kFxsr},

@@ -12,7 +12,8 @@
 namespace ringshift::guest {
 namespace {
 
-constexpr std::uint32_t kHypervisorBase = 0x40000000, kHypervisorTiming = 0x40000010;
+constexpr std::uint32_t kHypervisorBase = 0x40000000, kHypervisorTiming = 0x40000010,
+                        kSecondHypervisorBase = 0x40000100;
 constexpr unsigned kLinearAddressBits = 48;
 // The local APIC's timer input, in leaf 15H and in the hypervisor's timing leaf.
 constexpr std::uint32_t kApicBusKhz = 1'000'000;
@@ -174,9 +175,20 @@ void Builder::frequencies(std::uint64_t tsc_hz) {
 
 void Builder::hypervisor(std::uint64_t tsc_hz) {
   if (!features_.has(feature::kHypervisor)) return;
+  const auto name = [this](std::uint32_t base, std::uint32_t highest, std::string_view signature) {
+    add(base, 0, {highest, word_of(signature, 0), word_of(signature, 4), word_of(signature, 8)});
+  };
   constexpr std::string_view kSignature = "RingshiftVMM";
-  add(kHypervisorBase, 0,
-      {kHypervisorTiming, word_of(kSignature, 0), word_of(kSignature, 4), word_of(kSignature, 8)});
+  const std::uint32_t kvm = features_.word(feature::kKvmFeatures, 0, Feature::kEax);
+  if (kvm) {
+    constexpr std::uint32_t kOldClock = 1;  // its registers' numbers before the range was reserved
+    name(kHypervisorBase, kHypervisorTiming, "KVMKVMKVM");
+    add(feature::kKvmFeatures, 0,
+        {features_.has(feature::kKvmClock) ? kvm | kOldClock : kvm, 0, 0, 0});
+    name(kSecondHypervisorBase, kSecondHypervisorBase, kSignature);
+  } else {
+    name(kHypervisorBase, kHypervisorTiming, kSignature);
+  }
   add(kHypervisorTiming, 0, {static_cast<std::uint32_t>(tsc_hz / 1000), kApicBusKhz, 0, 0});
 }
 

@@ -6,7 +6,12 @@ namespace {
 
 std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 
-tl::expected<FeatureRequest, std::string> parse_request(std::string_view item) {
+struct Switch {
+  std::string_view name;
+  bool on;
+};
+
+tl::expected<Switch, std::string> parse_switch(std::string_view item) {
   std::string_view name = item;
   bool on = true;
   if (!item.empty() && (item[0] == '+' || item[0] == '-')) {
@@ -19,9 +24,13 @@ tl::expected<FeatureRequest, std::string> parse_request(std::string_view item) {
     if (!on && value != "off" && value != "no" && value != "false")
       return tl::unexpected("-cpu: " + quoted(name) + " takes on or off, not " + quoted(value));
   }
-  const NamedFeature* feature = find_feature(name);
-  if (!feature) return tl::unexpected("-cpu: unknown feature " + quoted(name));
-  return FeatureRequest{feature, on};
+  return Switch{name, on};
+}
+
+tl::expected<FeatureRequest, std::string> named(const Switch& s) {
+  const NamedFeature* feature = find_feature(s.name);
+  if (!feature) return tl::unexpected("-cpu: unknown feature " + quoted(s.name));
+  return FeatureRequest{feature, s.on};
 }
 
 tl::expected<bool, std::string> parse_vendor(std::string_view id) {
@@ -47,7 +56,13 @@ tl::expected<CpuSpec, std::string> parse_cpu_spec(std::string_view spec) {
       result.intel = *intel;
       continue;
     }
-    auto request = parse_request(item);
+    const auto parsed = parse_switch(item);
+    if (!parsed) return tl::unexpected(parsed.error());
+    if (parsed->name == "kvm") {
+      result.kvm = parsed->on;
+      continue;
+    }
+    auto request = named(*parsed);
     if (!request) return tl::unexpected(request.error());
     result.requests.push_back(*request);
   }

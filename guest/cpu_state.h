@@ -93,6 +93,7 @@ struct Msrs {
   std::uint64_t spec_ctrl = 0;
   std::uint64_t debugctl = 0;
   std::uint64_t xss = 0;
+  std::uint64_t kvm_system_time = 0, kvm_wall_clock = 0, kvm_steal_time = 0;
   std::uint64_t mcg_status = 0, mcg_ctl = 0;
   std::uint64_t hwcr = 1u << 24;  // AMD: TscFreqSel, the TSC counts at the P0 frequency
   std::uint64_t de_cfg = 2;       // AMD: LFENCE serializes

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cstdlib>
+#include <new>
 #include <system_error>
 
 namespace ringshift::guest {
@@ -77,7 +79,7 @@ bool PhysicalMemory::mmio_overlaps(std::uint64_t start, std::uint64_t bytes) con
 
 bool PhysicalMemory::rom_overlaps(std::uint64_t start, std::uint64_t bytes) const {
   return std::any_of(roms_.begin(), roms_.end(), [&](const Rom& rom) {
-    return start <= rom.start ? rom.start - start < bytes : start - rom.start < rom.bytes.size();
+    return start <= rom.start ? rom.start - start < bytes : start - rom.start < rom.bytes;
   });
 }
 
@@ -101,6 +103,7 @@ bool PhysicalMemory::add_mmio(PhysicalAddress start, std::uint64_t bytes, MmioHa
       [](std::uint64_t address, const MmioRange& range) { return address < range.start; });
   mmio_.insert(after, {start.value, bytes, &handler});
   mark_overlaid(start.value, bytes);
+  ++map_version_;
   return true;
 }
 
@@ -110,15 +113,51 @@ bool PhysicalMemory::add_rom(PhysicalAddress start, std::span<const std::uint8_t
   const std::uint64_t last = (start.value + (image.size() - 1)) | kPageOffsetMask;
   const std::uint64_t bytes = last - first + 1;
   if (rom_overlaps(first, bytes)) return false;
-  Rom rom{first, std::vector<std::uint8_t>(bytes, 0xff)};
+  // Page by page, because the host's processor may map them into the guest.
+  Rom rom{first, bytes, {}};
+  rom.host.reset(static_cast<std::uint8_t*>(std::aligned_alloc(kPageBytes, bytes)));
+  if (!rom.host) throw std::bad_alloc();
+  std::fill_n(rom.host.get(), bytes, std::uint8_t{0xff});
   const std::uint64_t before = start.value - first;
   for (std::uint64_t i = 0; i < bytes; i += kPageBytes)
     if (const std::uint8_t* page = ram_page({first + i}))
-      copy_bytes(rom.bytes.data() + i, page, kPageBytes);
-  copy_bytes(rom.bytes.data() + before, image.data(), image.size());
+      copy_bytes(rom.host.get() + i, page, kPageBytes);
+  copy_bytes(rom.host.get() + before, image.data(), image.size());
   roms_.push_back(std::move(rom));
   mark_overlaid(first, bytes);
+  ++map_version_;
   return true;
+}
+
+void PhysicalMemory::FreePages::operator()(std::uint8_t* pages) const { std::free(pages); }
+
+// Pages of one piece of RAM or ROM: runs of those that are readable, with their hosts next to each
+// other and of one kind.
+void PhysicalMemory::add_mappings(std::vector<Mapping>& to, std::uint64_t start,
+                                  std::uint64_t bytes) const {
+  for (std::uint64_t at = start; at < start + bytes; at += kPageBytes) {
+    const std::uint8_t* host = readable_page({at});
+    if (!host) continue;
+    const bool writable = ram_page({at}) != nullptr;
+    Mapping* last = to.empty() ? nullptr : &to.back();
+    if (last && last->writable == writable && last->start.value + last->bytes == at &&
+        last->host + last->bytes == host)
+      last->bytes += kPageBytes;
+    else
+      to.push_back({{at}, kPageBytes, const_cast<std::uint8_t*>(host), writable});
+  }
+}
+
+std::vector<PhysicalMemory::Mapping> PhysicalMemory::mappings() const {
+  std::vector<Mapping> all;
+  add_mappings(all, 0, low_bytes_);
+  add_mappings(all, kHighRamBase, high_ram_bytes());
+  for (const Rom& rom : roms_)
+    for (std::uint64_t at = 0; at < rom.bytes; at += kPageBytes)
+      if (ram_page_number({rom.start + at}) == kNoRam)
+        add_mappings(all, rom.start + at, kPageBytes);
+  std::ranges::sort(all, {}, [](const Mapping& m) { return m.start.value; });
+  return all;
 }
 
 // The range that holds `address`, else the next one above it.
@@ -131,7 +170,7 @@ const PhysicalMemory::MmioRange* PhysicalMemory::first_mmio_after(std::uint64_t 
 
 const PhysicalMemory::Rom* PhysicalMemory::find_rom(std::uint64_t address) const {
   for (const Rom& rom : roms_)
-    if (address >= rom.start && address - rom.start < rom.bytes.size()) return &rom;
+    if (address >= rom.start && address - rom.start < rom.bytes) return &rom;
   return nullptr;
 }
 
@@ -140,7 +179,7 @@ const std::uint8_t* PhysicalMemory::readable_page(PhysicalAddress address) const
   const std::uint64_t page = address.value & ~kPageOffsetMask;
   const Rom* rom = find_rom(page);
   if (!rom || mmio_overlaps(page, kPageBytes)) return nullptr;
-  return rom->bytes.data() + (page - rom->start);
+  return rom->host.get() + (page - rom->start);
 }
 
 // MMIO lies over ROM, and ROM over RAM. Nothing but MMIO is followed past the end of its page.
@@ -156,7 +195,7 @@ PhysicalMemory::Target PhysicalMemory::resolve(std::uint64_t address, std::size_
   if (next) target.bytes = std::min<std::uint64_t>(target.bytes, next->start - address);
   target.bytes = std::min<std::uint64_t>(target.bytes, kPageBytes - page_offset(address));
   if (const Rom* rom = find_rom(address)) {
-    target.rom = rom->bytes.data() + (address - rom->start);
+    target.rom = rom->host.get() + (address - rom->start);
   } else if (const std::uint64_t number = ram_page_number({address}); number != kNoRam) {
     target.ram = host_ + number * kPageBytes + page_offset(address);
   }

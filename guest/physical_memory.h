@@ -103,6 +103,19 @@ class PhysicalMemory {
   };
   PageRun uniform_pages(std::uint64_t number, std::uint64_t limit) const;
 
+  // Everything that needs no call to be accessed, as whole pages in the order of their addresses:
+  // plain RAM, and ROM, which is not writable. For who hands guest memory to the host's processor.
+  struct Mapping {
+    PhysicalAddress start;
+    std::uint64_t bytes;
+    std::uint8_t* host;
+    bool writable;
+    bool operator==(const Mapping&) const = default;
+  };
+  std::vector<Mapping> mappings() const;
+  // Another value after each change of the map.
+  unsigned map_version() const { return map_version_; }
+
   // Accesses of any length anywhere; unbacked bytes read as 0xff and drop writes. Watched pages
   // report to the observer first. A device sees one access when `size` is 1, 2, 4 or 8 and all of
   // it lies in the range; others are split into naturally aligned ones.
@@ -146,9 +159,12 @@ class PhysicalMemory {
     std::uint64_t start, bytes;
     MmioHandler* handler;
   };
+  struct FreePages {
+    void operator()(std::uint8_t* pages) const;
+  };
   struct Rom {
-    std::uint64_t start;
-    std::vector<std::uint8_t> bytes;  // whole pages
+    std::uint64_t start, bytes;  // whole pages
+    std::unique_ptr<std::uint8_t[], FreePages> host;
   };
   // What answers at one address, and for how many of the following bytes. All null: nothing does.
   struct Target {
@@ -166,6 +182,7 @@ class PhysicalMemory {
   const Rom* find_rom(std::uint64_t address) const;
   bool mmio_overlaps(std::uint64_t start, std::uint64_t bytes) const;
   bool rom_overlaps(std::uint64_t start, std::uint64_t bytes) const;
+  void add_mappings(std::vector<Mapping>& to, std::uint64_t start, std::uint64_t bytes) const;
   void mark_overlaid(std::uint64_t start, std::uint64_t bytes);
   void report_write(std::uint64_t address, std::size_t bytes);
 
@@ -177,6 +194,7 @@ class PhysicalMemory {
   std::vector<Rom> roms_;
   std::vector<std::uint8_t> attributes_;
   WriteObserver* observer_ = nullptr;
+  unsigned map_version_ = 0;
 };
 
 inline std::uint8_t* PhysicalMemory::ram_page(PhysicalAddress address) const {

@@ -31,6 +31,14 @@ class Platform {
   // The guest moved its time-stamp counter: a deadline in its terms is at another time now.
   virtual void tsc_changed() {}
 
+  // Guest time now, and when it began as Unix time; nanoseconds.
+  struct Time {
+    std::int64_t now = 0, began_at = 0;
+  };
+  virtual Time time() { return {}; }
+  // How long the host's scheduler has kept this processor from running; nanoseconds.
+  virtual std::uint64_t stolen_ns() { return 0; }
+
   // A20M# is not asserted. Changes only within port_write() and with a reset.
   virtual bool a20_open() const { return true; }
 

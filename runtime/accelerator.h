@@ -6,9 +6,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
-
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "guest/cpu_model.h"
 #include "guest/cpu_state.h"
@@ -21,6 +20,7 @@ enum class ExitReason {
   kHalted,    // HLT with no event pending: wait for request_interrupt(), then run() again
   kShutdown,  // triple fault
   kStopped,   // stop() was called
+  kFailed,    // the guest cannot go on; why was said on standard error
 };
 
 // One of the counters that are always kept.
@@ -41,7 +41,8 @@ class Vcpu {
   // Runs guest code; port and MMIO accesses are served inside. Same thread every time.
   virtual ExitReason run() = 0;
 
-  // From any thread: an interrupt, NMI or timer event may be pending; run() looks at the platform soon.
+  // From any thread: an interrupt, NMI or timer event may be pending; run() looks at the platform
+  // soon.
   virtual void request_interrupt() = 0;
   virtual void inject_nmi() = 0;
   // From any thread: run() returns kStopped soon. Sticky until the next run().
@@ -58,6 +59,8 @@ class Accelerator {
  public:
   virtual ~Accelerator() = default;
   virtual std::string_view name() const = 0;
+  // What CpuModel::create() may offer at most; null: everything.
+  virtual const guest::FeatureSet* features() const { return nullptr; }
   virtual tl::expected<std::unique_ptr<Vcpu>, std::string> create_vcpu(
       guest::PhysicalMemory& memory, const guest::CpuModel& model, guest::Platform& platform) = 0;
 };

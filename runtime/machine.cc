@@ -160,6 +160,9 @@ int Machine::run() {
       case ExitReason::kShutdown:
         request(Request::kTripleFault);
         break;
+      case ExitReason::kFailed:
+        stop(1);
+        break;
       case ExitReason::kStopped:
         break;
     }

@@ -22,6 +22,7 @@
 #include "runtime/guest_clock.h"
 #include "runtime/locked_mmio.h"
 #include "runtime/machine_config.h"
+#include "runtime/run_delay.h"
 
 namespace ringshift::runtime {
 
@@ -42,8 +43,8 @@ class Machine final : private guest::Platform,
   void pause();
   void resume();
   void toggle_pause();
-  // From any thread: runs `job` soon on the vCPU's thread, between two runs of the vCPU. One that is
-  // posted while the machine ends may not run.
+  // From any thread: runs `job` soon on the vCPU's thread, between two runs of the vCPU. One that
+  // is posted while the machine ends may not run.
   void post(std::function<void()> job);
   // How long the vCPU has waited, halted, so far. The vCPU's thread.
   std::int64_t idle_ns() const { return idle_ns_; }
@@ -96,6 +97,8 @@ class Machine final : private guest::Platform,
   bool apic_msr_write(std::uint32_t index, std::uint64_t value) override;
   std::uint32_t apic_id() override;
   void tsc_changed() override;
+  Time time() override;
+  std::uint64_t stolen_ns() override;
   bool a20_open() const override;
   void raise_ferr() override;
   void triple_fault() override;
@@ -113,6 +116,7 @@ class Machine final : private guest::Platform,
   mutable DeviceMutex mutex_;
   std::condition_variable_any changed_;
   devices::MonotonicTime host_time_;
+  RunDelay run_delay_;  // the vCPU's thread's
   devices::TimerQueue timers_;
   MachineTsc tsc_;
   EventLoop loop_;

@@ -64,6 +64,14 @@ void Machine::tsc_changed() {
   board_->local_apic().tsc_changed();
 }
 
+guest::Platform::Time Machine::time() {
+  const std::int64_t now = timers_.clock().now_ns();
+  const auto unix_now = std::chrono::system_clock::now().time_since_epoch();
+  return {now, std::chrono::nanoseconds(unix_now).count() - now};
+}
+
+std::uint64_t Machine::stolen_ns() { return run_delay_.nanoseconds(); }
+
 std::uint32_t Machine::apic_id() { return board_->local_apic().id(); }
 
 bool Machine::a20_open() const { return board_->a20_open(); }

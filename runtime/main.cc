@@ -35,13 +35,16 @@ tl::expected<int, std::string> print(const std::string& text) {
 }
 
 tl::expected<int, std::string> run(const ProbeOptions& options) {
-  const auto report = probe_host();
+  auto report = probe_host();
+  measure_kvm(report);
   return print(options.json ? to_json(report) : to_text(report));
 }
 
 tl::expected<int, std::string> run(const TextAnswer& answer) { return print(answer.text); }
 
 tl::expected<int, std::string> run(const RunOptions& options) { return run_guest(options); }
+
+tl::expected<int, std::string> run(const CompareOptions& options) { return run_compare(options); }
 
 tl::expected<int, std::string> run_command(const std::vector<std::string>& arguments) {
   if (profile::is_profile_verb(arguments)) return profile::run_command(arguments);

@@ -21,6 +21,7 @@ std::string help_text() {
 
   ringshift run [options]     start a guest; without -kernel, a small built-in one
   ringshift probe [--json]    what this host offers
+  ringshift compare           what each way to run a guest costs here (compare --help)
   ringshift profile --help    where a guest's time goes, in its own words
   ringshift top               the same, live
   ringshift --version         version
@@ -186,7 +187,14 @@ tl::expected<Command, std::string> parse_command_line(const Words& arguments) {
     if (is_help(rest[0])) return TextAnswer{help_text()};
     return tl::unexpected(fmt::format("probe: {}: unknown option", rest[0]));
   }
-  return tl::unexpected(fmt::format("'{}': verbs are run, probe, profile and top (ringshift --help)", verb));
+  if (verb == "compare") {
+    if (!rest.empty() && is_help(rest[0])) return TextAnswer{compare_help_text()};
+    auto options = parse_compare_options(rest);
+    if (!options) return tl::unexpected(options.error());
+    return *options;
+  }
+  return tl::unexpected(
+      fmt::format("'{}': verbs are run, probe, compare, profile and top (ringshift --help)", verb));
 }
 
 }  // namespace ringshift::runtime

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "runtime/compare/compare.h"
 #include "runtime/console/backends.h"
 #include "runtime/loaders/flat.h"
 
@@ -51,10 +52,12 @@ struct TranslatorOptions {
   std::string memory = "auto";
 };
 
+enum class AcceleratorKind { kAuto, kBt, kKvm };
+
 struct RunOptions {
   std::uint64_t ram_bytes = std::uint64_t{128} << 20;
   std::string cpu = "max";
-  bool accelerator_is_auto = true;
+  AcceleratorKind accelerator = AcceleratorKind::kAuto;
   TranslatorOptions translator;
   std::string kernel, initrd, append;
   std::vector<BackendSpec> serial;  // COM1 to COM4
@@ -66,7 +69,7 @@ struct RunOptions {
   RtcBase rtc_base = RtcBase::kUtc;
   bool no_reboot = false, no_shutdown = false, start_paused = false, verbose = false;
   LogOptions log;
-  std::string profile_socket;                // empty: none
+  std::string profile_socket;               // empty: none
   bool perf_map = false, jit_dump = false;  // for the host's perf
 
   bool names_a_guest() const { return !kernel.empty() || !loaders.empty(); }
@@ -79,7 +82,7 @@ struct ProbeOptions {
 struct TextAnswer {
   std::string text;
 };
-using Command = std::variant<RunOptions, ProbeOptions, TextAnswer>;
+using Command = std::variant<RunOptions, ProbeOptions, CompareOptions, TextAnswer>;
 
 // The error is one line that names the option.
 tl::expected<Command, std::string> parse_command_line(const std::vector<std::string>& arguments);

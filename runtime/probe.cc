@@ -5,21 +5,27 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <grp.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 
+#include "runtime/kvm/calibration.h"
+#include "runtime/kvm/kvm_device.h"
+#include "runtime/kvm_verdict.h"
+
 namespace ringshift::runtime {
 namespace {
+
+constexpr const char* kKvmPath = "/dev/kvm";
 
 using Registers = std::array<std::uint32_t, 4>;  // EAX, EBX, ECX, EDX
 enum Register { kEax, kEbx, kEcx, kEdx };
@@ -73,11 +79,21 @@ std::string brand() {
   return start == std::string::npos ? "unknown" : text.substr(start);
 }
 
-std::string try_kvm() {
-  const int fd = ::open("/dev/kvm", O_RDWR | O_CLOEXEC);
-  if (fd < 0) return std::strerror(errno);
-  ::close(fd);
-  return "";
+// Group, and what stands in the way of opening it.
+void look_at_kvm(HostReport& report) {
+  struct stat file {};
+  if (::stat(kKvmPath, &file) == 0)
+    if (const group* owner = ::getgrgid(file.st_gid); owner && (file.st_mode & S_IWGRP))
+      report.kvm_group = owner->gr_name;
+  const FileDescriptor fd(::open(kKvmPath, O_RDWR | O_CLOEXEC));
+  report.kvm_errno = fd.valid() ? 0 : errno;
+  if (const auto device = KvmDevice::open(); !device) report.kvm = device.error();
+}
+
+// Parameters of kvm_intel are Y or N, those of kvm_amd were 1 or 0 once.
+bool is_off(const char* parameter) {
+  const char value = static_cast<char>(std::ifstream(parameter).get());
+  return value == 'N' || value == '0';
 }
 
 // EPT and NPT show only through model-specific registers, which the kernel reads for us.
@@ -113,8 +129,19 @@ HostReport probe_host() {
   report.svm = cpuid(0x80000001)[kEcx] >> 2 & 1;
   report.ept = kernel_lists("ept");
   report.npt = kernel_lists("npt");
-  report.kvm = try_kvm();
+  report.paging_off = is_off(report.svm ? "/sys/module/kvm_amd/parameters/npt"
+                                        : "/sys/module/kvm_intel/parameters/ept");
+  look_at_kvm(report);
   return report;
+}
+
+void measure_kvm(HostReport& report) {
+  const auto device = KvmDevice::open();
+  if (!device) return;
+  if (const auto ns = measure_ring0(*device))
+    report.ring0_ns = *ns;
+  else
+    report.kvm = ns.error();
 }
 
 std::string missing_for_translation(const HostReport& report) {
@@ -136,17 +163,20 @@ std::string to_text(const HostReport& report) {
   const auto missing = missing_for_translation(report);
   text += fmt::format("translation   {}\n", missing.empty() ? "works here" : missing);
   text += fmt::format("extensions    {}\n", fmt::join(report.extensions, " "));
-  text += fmt::format("/dev/kvm      {}\n", report.kvm.empty() ? "opens" : report.kvm);
+  text += fmt::format("KVM           {}\n", report.kvm.empty() ? "/dev/kvm opens" : report.kvm);
   text += fmt::format("vmx {}, ept {}, svm {}, npt {}\n", yes_no(report.vmx), yes_no(report.ept),
                       yes_no(report.svm), yes_no(report.npt));
-  if (report.kvm.empty() && !report.kvm_is_hardware()) {
-    text += "              without VT-x or SVM behind it: KVM would emulate ring 0 slowly\n";
-  }
+  if (report.ring0_ns)
+    text += fmt::format("              {:.3g} ns for an instruction of ring 0\n", *report.ring0_ns);
+  const auto verdict = judge_kvm(report);
+  text += fmt::format("-accel auto   takes {}: {}\n", verdict.hardware ? "kvm" : "bt", verdict.why);
+  for (const auto& change : verdict.changes) text += fmt::format("for hardware  {}\n", change);
   return text;
 }
 
 std::string to_json(const HostReport& report) {
-  const nlohmann::ordered_json json{
+  const auto verdict = judge_kvm(report);
+  nlohmann::ordered_json json{
       {"vendor", report.vendor},
       {"brand", report.brand},
       {"kernel", report.kernel},
@@ -158,12 +188,18 @@ std::string to_json(const HostReport& report) {
       {"extensions", report.extensions},
       {"kvm_opens", report.kvm.empty()},
       {"kvm_error", report.kvm},
-      {"kvm_is_hardware", report.kvm_is_hardware()},
+      {"kvm_is_hardware", verdict.hardware},
       {"vmx", report.vmx},
       {"ept", report.ept},
       {"svm", report.svm},
       {"npt", report.npt},
+      {"nested_paging_off", report.paging_off},
+      {"ring0_nanoseconds", nullptr},
+      {"auto", verdict.hardware ? "kvm" : "bt"},
+      {"why", verdict.why},
+      {"changes_for_hardware", verdict.changes},
   };
+  if (report.ring0_ns) json["ring0_nanoseconds"] = *report.ring0_ns;
   return json.dump(2) + "\n";
 }
 

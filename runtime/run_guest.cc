@@ -7,14 +7,13 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "runtime/bt/bt_accelerator.h"
+#include "runtime/accelerator_choice.h"
 #include "runtime/builtin/builtin_guest.h"
 #include "runtime/console/terminal.h"
 #include "runtime/loaders/host_file.h"
 #include "runtime/log_file.h"
 #include "runtime/machine.h"
 #include "runtime/message.h"
-#include "runtime/probe.h"
 #include "runtime/profile/control_server.h"
 #include "runtime/profile/perf_watcher.h"
 #include "runtime/signals.h"
@@ -103,13 +102,11 @@ BtOptions translator_options(const RunOptions& options, std::FILE* log) {
 }
 
 // Which accelerator, and why, for those who ask.
-void explain_choice(const RunOptions& options, const HostReport& host) {
+void explain_choice(const RunOptions& options, const AcceleratorChoice& choice) {
+  if (!choice.warning.empty()) print_message("ringshift: {}", choice.warning);
   if (!options.verbose && !options.log.any()) return;
-  if (!options.accelerator_is_auto) return;
-  print_message("ringshift: accelerator bt ({})", host.kvm_is_hardware() ? "KVM is not built yet"
-                                                  : host.kvm.empty()
-                                                      ? "/dev/kvm has no VT-x or SVM behind it here"
-                                                      : "/dev/kvm: " + host.kvm);
+  if (options.accelerator == AcceleratorKind::kAuto)
+    print_message("ringshift: accelerator {} ({})", choice.accelerator->name(), choice.why);
 }
 
 std::unique_ptr<RawTerminal> prepare_terminal(const RunOptions& options) {
@@ -151,9 +148,10 @@ tl::expected<int, std::string> run_watched(Machine& machine,
 }  // namespace
 
 tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* watcher) {
-  const auto host = probe_host();
-  if (const auto missing = missing_for_translation(host); !missing.empty())
-    return tl::unexpected(missing);
+  LogFile log;
+  if (auto opened = log.open(options.log.file); !opened) return tl::unexpected(opened.error());
+  auto choice = choose_accelerator(options.accelerator, translator_options(options, log.get()));
+  if (!choice) return tl::unexpected(choice.error());
   MachineConfig config{.ram_bytes = options.ram_bytes,
                        .debug_exit = options.debug_exit,
                        .pc_testdev = options.pc_testdev,
@@ -162,17 +160,15 @@ tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* 
                        .no_reboot = options.no_reboot,
                        .no_shutdown = options.no_shutdown,
                        .start_paused = options.start_paused};
-  auto model = guest::CpuModel::create(options.cpu);
+  auto model = guest::CpuModel::create(options.cpu, choice->accelerator->features());
   if (!model) return tl::unexpected(model.error());
   config.model = std::move(*model);
-  LogFile log;
-  if (auto opened = log.open(options.log.file); !opened) return tl::unexpected(opened.error());
   if (auto loaded = load_guest(options, config); !loaded) return tl::unexpected(loaded.error());
   if (auto loaded = load_fw_cfg(options, config); !loaded) return tl::unexpected(loaded.error());
 
   if (options.log.guest_errors) config.guest_errors = log.get();
 
-  explain_choice(options, host);
+  explain_choice(options, *choice);
   // The keys and signals act on a machine that exists only below; none arrives before its run().
   Machine* machine = nullptr;
   std::unique_ptr<RawTerminal> terminal;
@@ -200,8 +196,7 @@ tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* 
 
   // Before the accelerator installs its signal handlers: those pass on what is not theirs.
   terminal = prepare_terminal(options);
-  const auto accelerator = create_bt_accelerator(translator_options(options, log.get()));
-  auto created = Machine::create(std::move(config), *accelerator);
+  auto created = Machine::create(std::move(config), *choice->accelerator);
   if (!created) return tl::unexpected(created.error());
   machine = created->get();
   machine->loop().add(signals);

@@ -48,10 +48,13 @@ OptionStatus set_smp(RunDraft&, const std::string& value) {
 OptionStatus set_accelerator(RunDraft& draft, const std::string& value) {
   KeyValues words(value, true);
   const auto name = words.name().empty() ? words.take("accel").value_or("") : words.name();
-  if (name == "kvm") return failed("the KVM accelerator is not built yet; use bt or auto");
   if (name == "tcg") return failed("tcg is QEMU's translator; this one is called bt");
-  if (name != "bt" && name != "auto") return failed("accelerators are auto and bt");
-  draft.options.accelerator_is_auto = name == "auto";
+  if (name == "kvm") {
+    draft.options.accelerator = AcceleratorKind::kKvm;
+    return words.finish();
+  }
+  if (name != "bt" && name != "auto") return failed("accelerators are auto, bt and kvm");
+  draft.options.accelerator = name == "bt" ? AcceleratorKind::kBt : AcceleratorKind::kAuto;
   auto& translator = draft.options.translator;
   if (const auto cache = words.take("cache")) {
     translator.cache_bytes = parse_size(*cache, kMiB);
@@ -201,8 +204,8 @@ constexpr std::array kRows = std::to_array<OptionRow>({
        return {};
      }},
     {"accel", "NAME",
-     "auto (default) or bt[,cache=SIZE][,chain=on|off][,block=N][,tier=1|2|auto]"
-     "[,mmu=tlb|windows|auto]",
+     "auto (default: kvm where hardware is behind it, else bt), kvm, or\n"
+     "bt[,cache=SIZE][,chain=on|off][,block=N][,tier=1|2|auto][,mmu=tlb|windows|auto]",
      set_accelerator},
     {"machine", "pc[,accel=NAME]", "machine type: pc (i440FX, PIIX)", set_machine},
     {"M", "pc", "", set_machine},

@@ -186,9 +186,9 @@ Checked<std::uint8_t*> Mmu::host_address(LinearAddress a, std::size_t bytes, boo
     return tl::unexpected(translation.error());
   }
   std::uint8_t* const host = fill(*selection_.current, a, access, *translation);
-  ++(host                                     ? counters_.cached
+  ++(host                                    ? counters_.cached
      : memory_.watched(translation->address) ? counters_.watched
-                                              : counters_.not_ram);
+                                             : counters_.not_ram);
   return host;
 }
 

@@ -156,8 +156,7 @@ guest::Status Walker::descend() {
 }
 
 Checked<Translation> Walker::run() {
-  if (!state_.paging())
-    return Translation{unpaged(), guest::kPageBytes, true, false};
+  if (!state_.paging()) return Translation{unpaged(), guest::kPageBytes, true, false};
   for (;;) {
     if (auto status = descend(); !status) return tl::unexpected(status.error());
     if (!permitted(access_.kind)) return fault(error::kPresent);

@@ -56,12 +56,16 @@ View::View(Privilege privilege, bool has_windows)
     jump[way].negated_rip = invalid_negated_rip(way);
 }
 
+namespace {
+// Without the library's memset, which would use SIMD registers, and these are the guest's.
+void fill_words(std::uint64_t* first, std::uint64_t value, std::size_t count) {
+  asm volatile("rep stosq" : "+D"(first), "+c"(count) : "a"(value) : "memory");
+}
+}  // namespace
+
 template <std::size_t kBits>
 void View::Filter<kBits>::clear() {
-  for (std::uint64_t& word : words_) {
-    word = 0;
-    asm volatile("" : : : "memory");  // stays a loop: memset would use SIMD registers
-  }
+  fill_words(words_.data(), 0, words_.size());
 }
 
 std::uint64_t View::pack(const Mapping& mapping) {
@@ -214,8 +218,9 @@ void View::fill_link(std::uint32_t link, std::uint64_t rip_base, std::uint64_t t
 
 void View::fill_fetch(const Mapping& mapping) {
   const std::uint64_t page = page_of(mapping.page.value);
-  fetches_[fetch_index({page})] = {page | 1, pack(mapping)};
-  fetches_used_ = true;
+  const std::size_t slot = fetch_index({page});
+  fetches_[slot] = {page | 1, pack(mapping)};
+  (mapping.global ? global_fetches_ : local_fetches_).add(slot);
   const std::uint64_t number = guest::page_number(page);
   mapping.global ? global_.add_page(mapping) : local_.add_page(mapping);
   mapping.global ? global_.code.add(number) : local_.code.add(number);
@@ -225,13 +230,10 @@ void View::fill_fetch(const Mapping& mapping) {
 // -------------------------------------------------------------------------------------
 
 void View::flush_fetches(bool keep_global) {
-  if (!fetches_used_) return;
-  fetches_used_ = keep_global;
-  for (Fetch& fetch : fetches_)
-    if (!keep_global || !(fetch.packed & kGlobal)) {
-      fetch.tag = 0;
-      asm volatile("" : : : "memory");  // stays a loop: memset would use SIMD registers
-    }
+  const auto forget = [this](std::uint16_t slot) { fetches_[slot].tag = 0; };
+  const auto all = [](std::uint16_t) { return true; };
+  local_fetches_.remove_if(all, forget);
+  if (!keep_global) global_fetches_.remove_if(all, forget);
 }
 
 template <typename Predicate>
@@ -255,18 +257,22 @@ void View::flush_links(bool keep_global) {
   const auto all = [](std::uint16_t) { return true; };
   remove_links_if(local_links_, all);
   if (!keep_global) remove_links_if(global_links_, all);
-  for (std::size_t i = 0; i < Returns::kSize; ++i) forget_return(i);
+  forget_returns();
+}
+
+void View::forget_returns() {
+  fill_words(returns.tags.data(), 0, Returns::kSize);
+  fill_words(returns.host_code.data(), unexpected_return_, Returns::kSize);
 }
 
 void View::forget_return(std::size_t entry) {
   returns.tags[entry] = 0;
   returns.host_code[entry] = unexpected_return_;
-  asm volatile("" : : : "memory");  // a loop of these stays one: vectors are the guest's
 }
 
 void View::set_unexpected_return(std::uint64_t host_code) {
   unexpected_return_ = host_code;
-  for (std::size_t i = 0; i < Returns::kSize; ++i) forget_return(i);
+  forget_returns();
 }
 
 // Links that leave the page or lead to it, and returns to it.

@@ -264,6 +264,7 @@ class alignas(4096) View {
   void flush_links(bool keep_global);
   void drop_links_of(guest::LinearAddress page);
   void forget_return(std::size_t entry);
+  void forget_returns();
   template <typename Predicate>
   void remove_links_if(LinkList& list, Predicate drop);
   template <typename Predicate>
@@ -279,7 +280,7 @@ class alignas(4096) View {
   LinkList local_links_, global_links_;  // global: both pages of code are global mappings
   std::array<std::uint64_t, kLinkSlots> link_targets_;  // RIPs
   std::array<Fetch, kFetchEntries> fetches_;
-  bool fetches_used_;
+  SlotList<kFetchEntries> local_fetches_, global_fetches_;
   PageSets<4096> local_;
   PageSets<32768> global_;
   Filter<4096> writable_frames_;

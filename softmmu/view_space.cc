@@ -52,12 +52,13 @@ ViewSpace map_view_space(std::size_t view_bytes, const UnusedWindows* unused) {
       munmap(start, kViewSpaceBytes);
     }
   }
-  void* const memory = mmap(nullptr, view_bytes, kReadWrite, kPrivate, -1, 0);
+  // Translated code reads the table whether there are windows or not.
+  void* const memory = mmap(nullptr, view_bytes + kWindowTableBytes, kReadWrite, kPrivate, -1, 0);
   return {memory == MAP_FAILED ? nullptr : memory, false};
 }
 
 void unmap_view_space(const ViewSpace& space, std::size_t view_bytes) {
-  munmap(space.start, space.has_windows ? kViewSpaceBytes : view_bytes);
+  munmap(space.start, space.has_windows ? kViewSpaceBytes : view_bytes + kWindowTableBytes);
 }
 
 }  // namespace ringshift::softmmu

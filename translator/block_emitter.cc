@@ -25,6 +25,9 @@ void BlockEmitter::begin(codecache::BlockKey key, ModeKey mode) {
   group_offset_ = -1;
   inline_look_ups_ = flags_saved_ = false;
   windows_ = keeps_delta_ = false;
+  stack_ = {};
+  rsp_ahead_ = 0;
+  loop_ = {};
   delta_ = {};
   cold_misses_.clear();
   cold_call_outs_.clear();
@@ -46,6 +49,7 @@ void BlockEmitter::embed(const HostBytes& bytes) {
 }
 
 void BlockEmitter::call_thunk(const std::uint8_t* thunk) {
+  loop_.made_calls = true;
   assembler_.call(reinterpret_cast<std::uint64_t>(thunk));
 }
 
@@ -93,10 +97,12 @@ void BlockEmitter::mark_insn_start() {
   p.masked = masked_operand_;
   p.alignment = alignment_;
   p.waits_for_x87 = waits_for_x87_;
+  p.rsp_ahead = static_cast<std::int16_t>(rsp_ahead_);
   block_.fault_points.push_back(p);
 }
 
-void BlockEmitter::begin_insn(const Insn& insn) {
+void BlockEmitter::begin_insn(const Insn& insn, bool any_rsp) {
+  if (!any_rsp) commit_rsp();
   insn_ = &insn;
   in_shadow_ = std::exchange(shadow_next_, false);
   masked_operand_ = masked_operand_of(insn).pack();
@@ -118,7 +124,11 @@ void BlockEmitter::set_direction(bool down) {
   assembler_.mov(frame_slot(slot::direction, 4), down ? static_cast<int>(guest::flags::kDf) : 0);
 }
 
-void BlockEmitter::fall_through(std::uint32_t next) { exit_to(next, rip_width()); }
+void BlockEmitter::fall_through(std::uint32_t next) {
+  commit_rsp();
+  settle_stack();
+  exit_to(next, rip_width());
+}
 
 codecache::Block BlockEmitter::finish(std::span<const std::uint8_t>& code) {
   emit_cold_misses();

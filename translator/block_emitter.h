@@ -64,15 +64,39 @@ class BlockEmitter {
   // An LEA that needs no scratch register.
   static bool plain_lea(const Insn& insn);
 
+  // First in a block of hot 64-bit code with windows: from here to each of its exits,
+  // slot::stack_delta is right for guest RSP.
+  void keep_stack_delta();
   // The next instruction may access memory through the view's windows.
   void set_windows(bool on) { windows_ = on; }
+  // A loop of one block (emit_loop.cc) looks the deltas of some of its accesses up once, ahead of
+  // its first turn. Only while no code of the loop calls anything: see made_calls().
+  struct LoopDelta {
+    const Insn* first;     // of the accesses that share it
+    bool with_base;        // its base register does not change
+    bool follows = false;  // its base is loaded anew each turn: whether the delta is the last
+                           // turn's is found out off the path from load to load
+  };
+  void begin_loop(std::span<const LoopDelta> deltas);
+  // The next instruction's accesses use this one of them; negative: none.
+  void set_loop_delta(int number) { loop_.next = number; }
+  // Since begin_loop(), something was called that may change windows.
+  bool made_calls() const { return loop_.made_calls; }
+  // Whether one look-up serves an access of `second` after `first`; and whether it does so over
+  // `between`, which runs meanwhile.
+  static bool may_loop(const Insn& insn);
+  static bool same_delta(const Insn& first, const Insn& second);
+  static bool delta_survives(const Insn& access, const Insn& between);
+  static bool changes_base(const Insn& access, const Insn& between);
+  static bool may_follow(const Insn& insn);
   // The instruction leaves R10 alone.
   void keep_delta() { keeps_delta_ = true; }
   // After each instruction: what R10 holds for the next one.
   void finish_insn(const Insn& insn);
 
-  // Each emits the whole instruction. begin_insn() first.
-  void begin_insn(const Insn& insn);
+  // Each emits the whole instruction. begin_insn() first; `any_rsp`: the instruction does not need
+  // guest RSP in its host register, see rsp_ahead_.
+  void begin_insn(const Insn& insn, bool any_rsp = false);
   void generic(const Insn& insn);
   void call_out(const Operation& op);
   void system(const Insn& insn, const Operation& op, SystemForm form);  // emit_system.cc
@@ -89,7 +113,8 @@ class BlockEmitter {
   void ret(const Insn& insn);
   // Branches.
   void jump(const Insn& insn);
-  void conditional_jump(const Insn& insn);
+  // Not taken, it leaves the block (`ends_block`) or goes on in it.
+  void conditional_jump(const Insn& insn, bool ends_block);
   void loop_or_jcxz(const Insn& insn);
   // The block goes on at the page offset `next`, which has no code here.
   void fall_through(std::uint32_t next);
@@ -184,13 +209,25 @@ class BlockEmitter {
     std::uint8_t base = kNoRegister, index = kNoRegister, scale = 1;
     std::int64_t displacement = 0;
     bool known = false;
+    int with_base = -1;  // R10 is this delta of the loop's, and the base is in it
     bool serves(const DeltaKey& wanted) const;
     bool survives(const Insn& insn) const;
   };
   static DeltaKey delta_key(const Insn& insn, const MemoryOperand& m);
   void load_delta(const Gp& address, const DeltaKey& key);
   void find_delta(const Gp& base, DeltaKey key);
+  void stack_delta(const DeltaKey& key);
+  void settle_stack();
+  void follow_stack(const Insn& insn);
   void mark_window(std::uint8_t base, std::int32_t displacement, unsigned bytes, bool write);
+  // --- emit_loop.cc ---
+  void find_loop_delta(std::size_t number);
+  void use_loop_delta(int number);
+  void follow(const Gp& address, const DeltaKey& key);
+  bool window_with_base(const Insn& insn, HostOperand& operand, bool& uses_r11);
+  void prepare_window_with_base(const Insn& insn, const HostOperand& operand);
+  void mark_loop_delta();
+  bool to_loop(std::int64_t target);
   asmjit::x86::Mem window_at(std::uint8_t guest, std::int32_t displacement, unsigned bytes,
                              bool write);
   bool window_operand(const Insn& insn, HostOperand& operand, bool& uses_r11);
@@ -208,6 +245,9 @@ class BlockEmitter {
   asmjit::x86::Mem top_slot(unsigned bytes);
   void push_value(const asmjit::x86::Mem& slot, const Gp& value, unsigned bytes);
   void adjust_rsp(std::int32_t by);
+  void adjust_rsp_later(std::int32_t by);
+  void commit_rsp();
+  void restart_insn();
   void load_gpr(const Gp& to, unsigned guest);
   void store_gpr(unsigned guest, const Gp& from);
 
@@ -278,7 +318,25 @@ class BlockEmitter {
   bool access_open_ = false;
   std::uint32_t next_link_ = 0;
   bool windows_ = false;
+  // Guest RSP is this much more than R15: PUSHes and POPs through windows move it once together.
+  std::int32_t rsp_ahead_ = 0;
   bool keeps_delta_ = false;
+  struct Loop {
+    bool active = false;
+    Label start;
+    std::vector<LoopDelta> deltas;
+    std::vector<DeltaKey> keys;  // of these
+    int next = -1;
+    bool made_calls = false;
+  } loop_;
+  // What is known of slot::stack_delta, where it is kept.
+  struct {
+    bool kept = false;
+    bool known = false;     // was right for RSP here, but for the small steps since
+    bool stepped = false;   // RSP made small steps since
+    bool touched = false;   // an access near RSP has shown that it is in the window still
+    bool followed = false;  // this instruction's own code saw to what it does to RSP
+  } stack_;
   DeltaKey delta_;  // what R10 has the delta for
   bool group_active_ = false;
   int group_offset_ = -1;

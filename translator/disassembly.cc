@@ -26,8 +26,8 @@ ZydisDecoder decoder_of(unsigned code_bytes) {
 
 ZydisFormatter formatter_of(Syntax syntax) {
   ZydisFormatter formatter;
-  ZydisFormatterInit(&formatter, syntax == Syntax::kAtt ? ZYDIS_FORMATTER_STYLE_ATT
-                                                        : ZYDIS_FORMATTER_STYLE_INTEL);
+  ZydisFormatterInit(
+      &formatter, syntax == Syntax::kAtt ? ZYDIS_FORMATTER_STYLE_ATT : ZYDIS_FORMATTER_STYLE_INTEL);
   return formatter;
 }
 
@@ -100,8 +100,8 @@ std::string_view category_of(const ZydisDecodedInstruction& insn,
   for (unsigned i = 0; i < insn.operand_count; ++i)
     if (operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER) {
       const auto kind = ZydisRegisterGetClass(operands[i].reg.value);
-      if (kind == ZYDIS_REGCLASS_XMM || kind == ZYDIS_REGCLASS_YMM ||
-          kind == ZYDIS_REGCLASS_ZMM || kind == ZYDIS_REGCLASS_MMX)
+      if (kind == ZYDIS_REGCLASS_XMM || kind == ZYDIS_REGCLASS_YMM || kind == ZYDIS_REGCLASS_ZMM ||
+          kind == ZYDIS_REGCLASS_MMX)
         return "vector";
     }
   return touches_memory(insn, operands) ? "memory" : "register";

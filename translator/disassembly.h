@@ -15,7 +15,7 @@ enum class Syntax : std::uint8_t { kIntel, kAtt };
 struct ListedInstruction {
   std::uint32_t offset = 0, length = 0;
   std::string text;
-  std::string category;  // "load/store", "branch", "system", ...; bytes that are none: "bad"
+  std::string category;   // "load/store", "branch", "system", ...; bytes that are none: "bad"
   std::string sensitive;  // as row_name() calls it, if it has rules of its own; else empty
   // Where a direct branch goes.
   std::optional<std::uint64_t> target;

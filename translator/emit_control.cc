@@ -151,9 +151,13 @@ void BlockEmitter::branch_target_from_operand(const Insn& insn) {
 }
 
 void BlockEmitter::jump(const Insn& insn) {
+  settle_stack();
   if (insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-    exit_to(insn.page_offset + insn.length() + insn.operands[0].imm.value.s,
-            branch_width(insn, mode_), true);
+    const std::int64_t target = insn.page_offset + insn.length() + insn.operands[0].imm.value.s;
+    if (to_loop(target))
+      assembler_.jmp(loop_.start);
+    else
+      exit_to(target, branch_width(insn, mode_), true);
     return;
   }
   branch_target_from_operand(insn);
@@ -161,11 +165,16 @@ void BlockEmitter::jump(const Insn& insn) {
   exit_indirect(branch_record(false));
 }
 
-void BlockEmitter::conditional_jump(const Insn& insn) {
+void BlockEmitter::conditional_jump(const Insn& insn, bool ends_block) {
   const std::int64_t next = insn.page_offset + insn.length();
-  exit_if(host_jcc(insn.mnemonic()), next + insn.operands[0].imm.value.s,
-          branch_width(insn, mode_));
-  exit_to(next, rip_width());
+  const std::int64_t target = next + insn.operands[0].imm.value.s;
+  settle_stack();
+  if (to_loop(target))
+    assembler_.long_().emit(host_jcc(insn.mnemonic()), loop_.start);
+  else
+    exit_if(host_jcc(insn.mnemonic()), target, branch_width(insn, mode_));
+  if (ends_block) exit_to(next, rip_width());
+  keeps_delta_ = true;
 }
 
 // LOOP and JCXZ have no form with a 32-bit displacement: a short branch around the exit. rCX by the
@@ -178,6 +187,7 @@ void BlockEmitter::loop_or_jcxz(const Insn& insn) {
   const unsigned count = insn.address_bytes();
   const ZydisMnemonic m = insn.mnemonic();
   const bool counts = is_loop(m);
+  settle_stack();
   Label zero = a.newLabel(), nonzero = a.newLabel(), near_zero = a.newLabel(),
         not_taken = a.newLabel();
   if (counts) {

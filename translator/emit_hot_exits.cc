@@ -133,16 +133,25 @@ void BlockEmitter::expect_return(std::int64_t next) {
   a.lea(r::r11, r::ptr(back));
   a.mov(view_entry(kReturnCode, 3), r::r11);
   a.call(go);
-  // Back from the callee, whose page is another perhaps; R11 = the return RIP.
+  // Back from the callee, R11 = the return RIP, RCX in its slot. Where the callee's page was this
+  // one nothing is stored: call after call would be one long dependency through memory.
+  Label same_page = a.newLabel();
   a.bind(back);
+  a.mov(r::rcx, frame_slot(slot::rip_base));
+  a.not_(r::rcx);
+  a.lea(sized(r::rcx, rip_width()), r::ptr(r::rcx, r::r11, 0, 1 - static_cast<std::int32_t>(next)));
+  a.jecxz(r::rcx, same_page);
   a.lea(sized(r::r11, rip_width()), r::ptr(r::r11, -static_cast<std::int32_t>(next)));
   a.mov(frame_slot(slot::rip_base), r::r11);
+  a.bind(same_page);
+  a.mov(r::rcx, gpr_slot(1));
   exit_to(next, rip_width());
   a.bind(go);
   a.lea(r::rsp, r::ptr(r::rsp, 8));
 }
 
-// R11 = RIP that a RET has just popped; R10 = return_entry() of its slot.
+// R11 = RIP that a RET has just popped; R10 = return_entry() of its slot. RCX goes along in its
+// slot.
 void BlockEmitter::exit_to_caller(std::uint32_t record) {
   auto& a = assembler_;
   Label hit = a.newLabel(), miss = a.newLabel();
@@ -150,7 +159,6 @@ void BlockEmitter::exit_to_caller(std::uint32_t record) {
   a.mov(r::rcx, view_entry(kReturnTags, 3));
   a.lea(r::rcx, r::ptr(r::rcx, r::r11, 0, 1));
   branch_if_rcx_zero(hit, miss);
-  a.mov(r::rcx, gpr_slot(1));
   a.push(view_entry(kReturnCode, 3));
   a.ret();
   cold_indirects_.push_back({miss, record});

@@ -1,6 +1,8 @@
 // translator/emit_memory.cc - memory operands: effective address, segment, look-up; then the
 // guest's own opcode with the host address as its operand.
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "translator/block_emitter.h"
 #include "translator/masked_operand.h"
@@ -175,6 +177,7 @@ std::uint8_t spare_register(const Insn& insn, std::uint8_t other) {
 
 void BlockEmitter::generic_with_memory(const Insn& insn) {
   if (windows_ && window_generic(insn)) return;
+  restart_insn();
   if (inline_look_ups_ && group_offset_ < 0 && inline_generic(insn)) return;
   auto& a = assembler_;
   Rewrite w;
@@ -209,22 +212,51 @@ void BlockEmitter::generic_with_memory(const Insn& insn) {
   end_access();
 }
 
-// `OP [slot], reg` or `OP reg, [slot]` in place of load, operate, store, where the opcode has a
-// memory form with the same meaning and no upper half must be zeroed.
-bool BlockEmitter::emit_slot_form(const Insn& insn) {
-  if (!insn.rm.used || insn.rm_is_opcode_field || !lives_in_memory(insn.rm.number)) return false;
-  if (insn.raw.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return false;
-  if (insn.reg.used && (insn.reg.high_byte || lives_in_memory(insn.reg.number))) return false;
-  if (insn.rm.written && insn.rm.bytes == 4) return false;
-  if (insn.raw.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT) return false;
+namespace {
+
+// ModRM forms whose register operand may be memory with the same meaning.
+bool has_slot_form(const Insn& insn) {
   const std::uint8_t op = insn.raw.opcode;
+  if (insn.raw.opcode_map == ZYDIS_OPCODE_MAP_0F) {
+    const bool extends = op == 0xb6 || op == 0xb7 || op == 0xbe || op == 0xbf;
+    return extends || op == 0xaf || (op >= 0x40 && op <= 0x4f);  // IMUL, CMOVcc
+  }
+  if (insn.raw.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT) return false;
   const bool alu = op < 0x40 && (op & 7) < 4;
   const bool immediate_group = op == 0x80 || op == 0x81 || op == 0x83;
   const bool test_or_move = op == 0x84 || op == 0x85 || (op >= 0x88 && op <= 0x8b);
   const bool shift = op == 0xc0 || op == 0xc1 || (op >= 0xd0 && op <= 0xd3);
   const bool others = op == 0xc6 || op == 0xc7 || op == 0xf6 || op == 0xf7 || op == 0xfe ||
                       op == 0xff || op == 0x63 || op == 0x69 || op == 0x6b;
-  if (!(alu || immediate_group || test_or_move || shift || others)) return false;
+  return alu || immediate_group || test_or_move || shift || others;
+}
+
+// `OP r/m, r` between two registers as `OP r, r/m`: the opcodes of both directions come in pairs.
+std::optional<Insn> reversed(const Insn& insn) {
+  const std::uint8_t op = insn.raw.opcode;
+  const bool pair = (op < 0x40 && (op & 7) == 1) || op == 0x89;
+  if (insn.raw.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || !(pair || op == 0x85)) return std::nullopt;
+  Insn other = insn;
+  std::swap(other.reg, other.rm);
+  if (pair) other.bytes[insn.raw.raw.modrm.offset - 1u] |= 2;
+  return other;
+}
+
+}  // namespace
+
+// `OP [slot], reg` or `OP reg, [slot]` in place of load, operate, store, where no upper half must
+// be zeroed.
+bool BlockEmitter::emit_slot_form(const Insn& insn) {
+  if (insn.raw.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return false;
+  if (!insn.rm.used || insn.rm_is_opcode_field) return false;
+  if (!lives_in_memory(insn.rm.number)) {
+    if (!insn.reg.used || !lives_in_memory(insn.reg.number)) return false;
+    const std::optional<Insn> other = reversed(insn);
+    return other && emit_slot_form(*other);
+  }
+  if (insn.reg.used && (insn.reg.high_byte || lives_in_memory(insn.reg.number))) return false;
+  if (insn.rm.written && insn.rm.bytes == 4) return false;
+  if (!has_slot_form(insn)) return false;
   Rewrite w;
   w.base = 4;
   w.displacement = static_cast<std::int8_t>(slot::gpr(insn.rm.number));
@@ -296,7 +328,8 @@ void BlockEmitter::lea(const Insn& insn) {
     const MemoryOperand m = insn.memory_operand();
     const r::Gp base = r::gpq(host_register(m.base));
     const unsigned shift = scale_shift(m.scale);
-    const auto displacement = static_cast<std::int32_t>(m.displacement);
+    auto displacement = static_cast<std::int32_t>(m.displacement);
+    if (m.base == 4) displacement += rsp_ahead_;
     const r::Mem from = m.index == kNoRegister
                             ? r::ptr(base, displacement)
                             : r::ptr(base, r::gpq(host_register(m.index)), shift, displacement);

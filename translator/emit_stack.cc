@@ -1,5 +1,7 @@
 // translator/emit_stack.cc - PUSH, POP, LEAVE, near CALL and RET on a stack without limits to
 // check. Other stacks (16-bit, or with a base) go through call-outs.
+#include <utility>
+
 #include "translator/block_emitter.h"
 
 namespace ringshift::translator {
@@ -19,10 +21,29 @@ bool BlockEmitter::fast_stack(ModeKey mode, const Insn& insn) {
 }
 
 void BlockEmitter::adjust_rsp(std::int32_t by) {
+  by += std::exchange(rsp_ahead_, 0);
   if (mode_.is_64bit())
     assembler_.lea(kStackPointer, r::ptr(kStackPointer, by));
   else
     assembler_.lea(kStackPointer.r32(), r::ptr(kStackPointer, by));
+}
+
+void BlockEmitter::adjust_rsp_later(std::int32_t by) {
+  constexpr std::int32_t kMost = 1024;
+  rsp_ahead_ += by;
+  if (rsp_ahead_ > kMost || rsp_ahead_ < -kMost) adjust_rsp(0);
+}
+
+// In front of what needs guest RSP in its register.
+void BlockEmitter::commit_rsp() {
+  if (rsp_ahead_) adjust_rsp(0);
+}
+
+// The instruction has no form for windows after all.
+void BlockEmitter::restart_insn() {
+  if (!rsp_ahead_) return;
+  commit_rsp();
+  mark_insn_start();
 }
 
 // R11 = linear address of a slot of `bytes` below the top.
@@ -74,6 +95,7 @@ void BlockEmitter::push_value(const r::Mem& slot, const Gp& value, unsigned byte
 
 void BlockEmitter::push(const Insn& insn) {
   if (windows_ && window_push(insn)) return;
+  restart_insn();
   auto& a = assembler_;
   const unsigned bytes = insn.operand_bytes();
   const ZydisDecodedOperand& operand = insn.operands[0];
@@ -106,6 +128,7 @@ void BlockEmitter::push(const Insn& insn) {
 
 void BlockEmitter::pop(const Insn& insn) {
   if (windows_ && window_pop(insn)) return;
+  restart_insn();
   auto& a = assembler_;
   const unsigned bytes = insn.operand_bytes();
   a.mov(sized(r::r10, bytes), top_slot(bytes));
@@ -159,6 +182,8 @@ void BlockEmitter::call(const Insn& insn) {
     a.mov(window_at(kRsp, down, bytes, true), sized(r::r11, bytes));
     adjust_rsp(down);
   } else {
+    stack_.stepped = true;
+    settle_stack();
     const r::Mem top = pushed_slot(bytes);
     a.mov(r::r10, frame_slot(slot::rip_base));
     a.lea(sized(r::r10, bytes), r::ptr(r::r10, static_cast<std::int32_t>(next)));
@@ -183,7 +208,10 @@ void BlockEmitter::ret(const Insn& insn) {
     release += static_cast<std::int32_t>(insn.operands[0].imm.value.u & 0xffff);
   if (windows_) {
     a.mov(sized(r::r11, bytes), window_at(kRsp, 0, bytes, false));
+    commit_rsp();
   } else {
+    stack_.stepped = true;
+    settle_stack();
     a.mov(sized(r::r11, bytes), top_slot(bytes));
     end_access();
     restore_flags();

@@ -7,7 +7,10 @@
 // 64-bit guests: the view's table gives host minus guest address of each 4 GiB piece; R10 keeps the
 // last one that was looked up while its base register stays where it is. Guards around each window
 // make any displacement safe.
+#include <utility>
+
 #include "translator/block_emitter.h"
+#include "translator/stack_delta.h"
 
 namespace ringshift::translator {
 namespace r = asmjit::x86;
@@ -41,7 +44,7 @@ bool steps_by_itself(const Insn& insn) {
 // not far from the address that it was looked up for.
 bool BlockEmitter::DeltaKey::serves(const DeltaKey& wanted) const {
   const std::int64_t distance = wanted.displacement - displacement;
-  return known && wanted.known && base == wanted.base && index == wanted.index &&
+  return with_base < 0 && known && wanted.known && base == wanted.base && index == wanted.index &&
          scale == wanted.scale && distance <= kSmallStep && distance >= -kSmallStep;
 }
 
@@ -59,20 +62,55 @@ BlockEmitter::DeltaKey BlockEmitter::delta_key(const Insn& insn, const MemoryOpe
   return {m.base, m.index, m.scale, m.displacement + next, true};
 }
 
+// Guards make the delta right, or its use a fault, up to 4 GiB beside the window; a block has at
+// most 64 small steps. So no way leads out of the guards unless blocks move RSP one after the other
+// without an access near it: one that did only that finds the delta again before it goes on.
+void BlockEmitter::keep_stack_delta() {
+  call_thunk(thunks_.find_stack);
+  block_.prologue_bytes = static_cast<std::uint8_t>(assembler_.offset());
+  stack_ = {.kept = true, .known = true};
+}
+
+// R10 = the delta for an access near RSP.
+void BlockEmitter::stack_delta(const DeltaKey& key) {
+  const r::Gp rsp = r::gpq(kHostRsp);
+  if (!stack_.kept) return load_delta(rsp, key);
+  if (stack_.known) {
+    assembler_.mov(r::r10, frame_slot(slot::stack_delta));
+  } else {
+    load_delta(rsp, key);
+    assembler_.mov(frame_slot(slot::stack_delta), r::r10);
+    stack_.known = true;
+  }
+  stack_.touched = true;
+  delta_ = key;
+}
+
+// Before an exit.
+void BlockEmitter::settle_stack() {
+  if (!stack_.kept || (stack_.known && (stack_.touched || !stack_.stepped))) return;
+  delta_ = {kRsp, kNoRegister, 1, 0, true};
+  stack_.known = false;
+  stack_delta(delta_);
+}
+
+void BlockEmitter::follow_stack(const Insn& insn) {
+  if (std::exchange(stack_.followed, false) || !insn.writes_gpr(kRsp)) return;
+  if (is_small_step(insn, kRsp))
+    stack_.stepped = true;
+  else
+    stack_.known = false;
+}
+
 void BlockEmitter::finish_insn(const Insn& insn) {
+  follow_stack(insn);
   if (!keeps_delta_ || !delta_.survives(insn)) delta_ = {};
   keeps_delta_ = false;
 }
 
 // R10 = host minus guest address around `address`, which is what the key says.
 void BlockEmitter::load_delta(const Gp& address, const DeltaKey& key) {
-  auto& a = assembler_;
-  a.rorx(r::r10, address.r64(), 32);
-  a.movzx(r::r10d, r::r10w);
-  r::Mem entry =
-      r::ptr(static_cast<std::uint64_t>(view_field(softmmu::kWindowTableOffset)), r::r10, 3, 8);
-  entry.setSegment(r::gs);
-  a.mov(r::r10, entry);
+  assembler_.mov(r::r10, emit_window_delta_operand(assembler_, address, r::r10));
   delta_ = key;
 }
 
@@ -80,7 +118,7 @@ void BlockEmitter::load_delta(const Gp& address, const DeltaKey& key) {
 void BlockEmitter::find_delta(const Gp& base, DeltaKey key) {
   if (key.displacement <= kSmallStep && key.displacement >= -kSmallStep) {
     key.displacement = 0;
-    return load_delta(base, key);
+    return key.base == kRsp ? stack_delta(key) : load_delta(base, key);
   }
   assembler_.lea(r::r10, r::ptr(base, static_cast<std::int32_t>(key.displacement)));
   load_delta(r::r10, key);
@@ -101,6 +139,7 @@ void BlockEmitter::mark_window(std::uint8_t base, std::int32_t displacement, uns
 r::Mem BlockEmitter::window_at(std::uint8_t guest, std::int32_t displacement, unsigned bytes,
                                bool write) {
   const r::Gp base = r::gpq(host_register(guest));
+  if (guest == kRsp) displacement += rsp_ahead_;
   if (!mode_.is_64bit()) {
     r::Mem m = r::ptr(base.r32(), displacement, bytes);
     m.setSegment(r::gs);
@@ -108,7 +147,7 @@ r::Mem BlockEmitter::window_at(std::uint8_t guest, std::int32_t displacement, un
     return m;
   }
   const DeltaKey key{guest, kNoRegister, 1, 0, true};
-  if (!delta_.serves(key)) load_delta(base, key);
+  if (!delta_.serves(key)) guest == kRsp ? stack_delta(key) : load_delta(base, key);
   mark_window(static_cast<std::uint8_t>(base.id()), displacement, bytes, write);
   return r::ptr(base, r::r10, 0, displacement, bytes);
 }
@@ -118,6 +157,7 @@ r::Mem BlockEmitter::window_at(std::uint8_t guest, std::int32_t displacement, un
 bool BlockEmitter::window_operand(const Insn& insn, HostOperand& operand, bool& uses_r11) {
   const MemoryOperand m = insn.memory_operand();
   uses_r11 = true;
+  if (window_with_base(insn, operand, uses_r11)) return true;
   if (!mode_.is_64bit()) {
     if (insn.address_bytes() != 4 || (m.segment == guest::Seg::kCs && insn.writes_memory))
       return false;
@@ -134,12 +174,14 @@ bool BlockEmitter::window_operand(const Insn& insn, HostOperand& operand, bool& 
     operand.index = host(m.index);
     operand.scale_shift = scale_shift(m.scale);
     operand.displacement = static_cast<std::int32_t>(m.displacement);
+    if (m.base == kRsp) operand.displacement += rsp_ahead_;
     return true;
   }
   operand.index = kScratchValue;
   operand.base = kScratchAddress;
   if (!delta_key(insn, m).known || m.index != kNoRegister || m.base >= 16) return true;
   operand.displacement = static_cast<std::int32_t>(m.displacement);
+  if (m.base == kRsp) operand.displacement += rsp_ahead_;
   if (lives_in_memory(m.base)) return true;
   uses_r11 = false;
   operand.base = static_cast<std::uint8_t>(host_register(m.base));
@@ -153,27 +195,34 @@ void BlockEmitter::prepare_window_operand(const Insn& insn, const HostOperand& o
   const bool write = insn.writes_memory;
   if (operand.flat_window) {
     if (operand.base == kScratchAddress) {
-      effective_offset(insn);
+      effective_offset(insn, rsp_ahead_);
       a.mov(r::r10, frame_slot(slot::segment_base(m.segment)));
       a.lea(r::r11d, r::ptr(r::r11, r::r10));
     }
     mark_window(codecache::FaultPoint::kFlatWindow, 0, insn.memory_bytes, write);
     return;
   }
+  if (operand.base == kScratchValue) return prepare_window_with_base(insn, operand);
   const DeltaKey key = delta_key(insn, m);
+  const bool follows =
+      loop_.next >= 0 && loop_.deltas[static_cast<std::size_t>(loop_.next)].follows;
+  if (loop_.next >= 0 && !follows) use_loop_delta(loop_.next);
   if (key.known && m.index == kNoRegister && m.base < 16) {
     if (lives_in_memory(m.base)) a.mov(r::r11, gpr_slot(m.base));
-    if (!delta_.serves(key)) find_delta(r::gpq(operand.base), key);
+    if (!delta_.serves(key))
+      follows ? follow(r::gpq(operand.base), key) : find_delta(r::gpq(operand.base), key);
   } else {
     if (m.index < 16 && lives_in_memory(m.index)) delta_ = {};  // it is loaded into R10
-    effective_offset(insn);
+    effective_offset(insn, rsp_ahead_);
     if (fs_or_gs(m.segment)) {
       a.mov(r::r10, frame_slot(slot::segment_base(m.segment)));
       a.lea(r::r11, r::ptr(r::r11, r::r10));
     }
-    if (!delta_.serves(key)) load_delta(r::r11, key);
+    if (loop_.next >= 0 && !follows) use_loop_delta(loop_.next);
+    if (!delta_.serves(key)) follows ? follow(r::r11, key) : load_delta(r::r11, key);
   }
   mark_window(operand.base, operand.displacement, insn.memory_bytes, write);
+  mark_loop_delta();
 }
 
 // A whole instruction with a memory operand. False: it has no window form.
@@ -245,7 +294,8 @@ bool BlockEmitter::window_push(const Insn& insn) {
   keeps_delta_ = true;
   if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     a.mov(window_at(kRsp, down, bytes, true), static_cast<std::int32_t>(operand.imm.value.s));
-    adjust_rsp(down);
+    adjust_rsp_later(down);
+    stack_.followed = true;
     return true;
   }
   const std::uint8_t number = gpr_number(operand.reg.value);
@@ -255,7 +305,8 @@ bool BlockEmitter::window_push(const Insn& insn) {
   else
     value = r::gpq(host_register(number));
   a.mov(window_at(kRsp, down, bytes, true), sized(value, bytes));
-  adjust_rsp(down);
+  adjust_rsp_later(down);
+  stack_.followed = true;
   return true;
 }
 
@@ -269,7 +320,8 @@ bool BlockEmitter::window_pop(const Insn& insn) {
   const bool home = lives_in_memory(number);
   const r::Gp to = home ? r::Gp(r::r11) : r::Gp(r::gpq(host_register(number)));
   a.mov(sized(to, bytes), window_at(kRsp, 0, bytes, false));
-  adjust_rsp(static_cast<std::int32_t>(bytes));
+  adjust_rsp_later(static_cast<std::int32_t>(bytes));
+  stack_.followed = true;
   if (home) a.mov(gpr_slot(number), r::r11);
   return true;
 }
@@ -282,6 +334,9 @@ bool BlockEmitter::window_leave(const Insn& insn) {
   a.mov(sized(r::r11, bytes), window_at(kRbp, 0, bytes, false));
   a.lea(sized(r::gpq(kHostRsp), bytes), r::ptr(r::rbp, static_cast<std::int32_t>(bytes)));
   a.mov(sized(r::rbp, bytes), sized(r::r11, bytes));
+  if (!stack_.kept) return true;
+  a.mov(frame_slot(slot::stack_delta), r::r10);
+  stack_.known = stack_.touched = stack_.followed = true;
   return true;
 }
 

@@ -28,6 +28,10 @@ namespace ringshift::translator {
 inline constexpr std::uint64_t kNoRip = 0x5a00000000000000;  // not canonical
 inline constexpr std::size_t kBounceBytes = 128;  // an access of 64 bytes at any alignment
 
+inline constexpr std::size_t kLoopDeltas = 6;
+// Makes any canonical address one that is not.
+inline constexpr std::uint64_t kNoDelta = std::uint64_t{1} << 62;
+
 inline constexpr std::size_t kRunCounts = 8192;
 inline constexpr unsigned kRunsToPromote = 64;
 inline constexpr unsigned kMissesToLink = 16;
@@ -69,7 +73,10 @@ struct alignas(64) Frame {
   // For transfers that translated code makes by itself. Flat windows of the current address space's
   // views by Privilege, as far as 64-bit code ran in them: 0 in others.
   std::array<std::uint64_t, 3> windows{};
-  const void* windows_space = nullptr;   // whose windows these are
+  const void* windows_space = nullptr;  // whose windows these are
+  // Of the loop that is running (translator/emit_loop.cc): what to add to addresses, and what part
+  // of that is an address itself.
+  std::array<std::uint64_t, kLoopDeltas> loop_deltas{}, loop_bases{};
   softmmu::View* loaded_view = nullptr;  // the one that the host's GS base is the window of
   softmmu::Mmu::Selection* selection = nullptr;
   std::uint32_t pending_vector = 0;
@@ -111,12 +118,19 @@ RS_SLOT(bounce);
 RS_SLOT(windows);
 RS_SLOT(loaded_view);
 RS_SLOT(selection);
+RS_SLOT(loop_deltas);
+RS_SLOT(loop_bases);
 #undef RS_SLOT
 constexpr std::int32_t segment_base(guest::Seg seg) {
   return static_cast<std::int32_t>(offsetof(guest::CpuState, seg) +
                                    static_cast<std::size_t>(seg) * sizeof(guest::SegmentRegister) +
                                    offsetof(guest::SegmentRegister, base));
 }
+// What to add to an address near guest RSP to reach the stack's window (shadowpt/), for hot blocks
+// of 64-bit code with windows. In the home of RSP, which is free while RSP is in R15. All ways from
+// C++, and the thunks that change the view or enter by a jump cache, make it so; blocks that do not
+// use it do not keep it, and enter others at their prologue.
+inline constexpr std::int32_t stack_delta = gpr(4);
 // A taken branch's BranchRecord: in the home of RBX, which is free while RBX is in its register.
 inline constexpr std::int32_t branch = gpr(3);
 inline constexpr std::int32_t rflags = offsetof(guest::CpuState, rflags);

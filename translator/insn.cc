@@ -232,6 +232,12 @@ std::uint32_t Insn::flags_overwritten() const {
          static_cast<std::uint32_t>(guest::flags::kArithmetic);
 }
 
+std::uint32_t Insn::flags_undefined() const {
+  if (!raw.cpu_flags) return 0;
+  return raw.cpu_flags->undefined & ~flags_overwritten() &
+         static_cast<std::uint32_t>(guest::flags::kArithmetic);
+}
+
 bool Insn::writes_flags() const {
   if (!raw.cpu_flags) return false;
   const ZydisAccessedFlags& f = *raw.cpu_flags;

@@ -53,6 +53,8 @@ struct Insn {
   std::uint32_t flags_read() const;
   std::uint32_t flags_overwritten() const;
   bool writes_flags() const;  // any arithmetic flag, perhaps
+  // Those that the manual leaves undefined after it: what they were, on some processors.
+  std::uint32_t flags_undefined() const;
 };
 
 enum class DecodeError {

@@ -36,6 +36,8 @@ struct Planned {
   SystemForm system = SystemForm::kNone;  // kCallOut: emitted in part or in full
   bool ends_block = false;
   bool windows = false;          // its accesses may go through windows
+  int loop_delta = -1;           // which one of its loop's it uses
+  bool needs_flags = true;       // the guest's have to be in the host's before it
   bool inline_look_ups = false;  // its look-ups are made in the block, after saving flags
 
   // Set by form_groups().

@@ -7,6 +7,7 @@
 
 #include <asmjit/x86.h>
 
+#include "translator/stack_delta.h"
 #include "translator/strict_errors.h"
 
 namespace ringshift::translator {
@@ -65,6 +66,8 @@ class Emitter {
                          &link_miss_,
                          &inline_delta_miss_,
                          &inline_segment_check_,
+                         &find_stack_,
+                         &unexpected_return_,
                          &inline_commit_})
       *label = a_.newLabel();
     for (Label& label : read_) label = a_.newLabel();
@@ -105,6 +108,8 @@ class Emitter {
     emit_indirect_exit(sequential_exit_, false);
     if (use_bmi2_) emit_link_miss();
     if (use_bmi2_) emit_count_run();
+    if (use_bmi2_) emit_find_stack();
+    emit_unexpected_return();
     return finish();
   }
 
@@ -133,8 +138,11 @@ class Emitter {
   }
 
   void load_registers(std::int32_t depth) {
+    a_.mov(r::r15, slot(slot::gpr(4), depth));
+    if (use_bmi2_) emit_stack_delta(a_, r::rax, depth);
     load_flags(depth);
-    for (const Kept& k : kept_registers()) a_.mov(k.host, slot(slot::gpr(k.guest), depth));
+    for (const Kept& k : kept_registers())
+      if (k.guest != 4) a_.mov(k.host, slot(slot::gpr(k.guest), depth));
   }
 
   template <typename Function>
@@ -418,6 +426,7 @@ class Emitter {
     a_.mov(r::r11, jump_entry(way, offsetof(softmmu::JumpEntry, rip_base)));
     a_.mov(slot(slot::rip_base, 0), r::r11);
     a_.mov(r::r11, jump_entry(way, offsetof(softmmu::JumpEntry, host_code)));
+    if (use_bmi2_) emit_stack_delta(a_, r::rcx);
     if (!use_bmi2_) restore_flags_from_rax_slot(0);
     a_.mov(r::rcx, r::r10);
     a_.jmp(r::r11);
@@ -456,6 +465,18 @@ class Emitter {
     a_.mov(r::rcx, slot(slot::gpr(1), 0));
     a_.mov(r::r10, slot(slot::temp, 0));
     emit_jumped_to(fill, hooks_.link_miss);
+  }
+
+  void emit_unexpected_return() {
+    a_.bind(unexpected_return_);
+    a_.mov(r::rcx, slot(slot::gpr(1), 0));
+    a_.jmp(sequential_exit_);
+  }
+
+  void emit_find_stack() {
+    a_.bind(find_stack_);
+    emit_stack_delta(a_, r::r10, kCallDepth);
+    a_.ret();
   }
 
   // The block's counter is found by the address that the call returns to.
@@ -517,7 +538,9 @@ class Emitter {
     t.sequential_exit = at(sequential_exit_);
     t.attention = at(attention_);
     if (use_bmi2_) t.count_run = at(count_run_);
+    if (use_bmi2_) t.find_stack = at(find_stack_);
     t.indirect_slow = at(indirect_slow_);
+    t.unexpected_return = at(unexpected_return_);
     if (use_bmi2_) t.link_miss = at(link_miss_);
     t.segment_check = at(segment_check_);
     if (use_bmi2_) t.transfers = emit_transfer_thunks(arena_, t.quick);
@@ -533,7 +556,7 @@ class Emitter {
   Label enter_, leave_, slow_access_, commit_, call_out_, quick_, direct_exit_, indirect_exit_,
       sequential_exit_, attention_, indirect_slow_, segment_check_, group_miss_, inline_miss_,
       inline_delta_miss_, inline_segment_check_, inline_commit_, inline_group_miss_, count_run_,
-      link_miss_;
+      link_miss_, find_stack_, unexpected_return_;
   std::array<Label, kGroupSpans.size()> group_read_, group_write_;
   std::array<Label, kSizeClasses> read_, write_;
   MissLabels read_miss_, write_miss_;

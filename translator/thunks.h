@@ -87,11 +87,13 @@ struct Thunks {
   const std::uint8_t* direct_exit = nullptr;          // called from an exit's stub
   // Jumped to; R11 = RIP. A branch has stored its record; what can only go on has none.
   const std::uint8_t *indirect_exit = nullptr, *sequential_exit = nullptr;
-  const std::uint8_t* indirect_slow = nullptr;  // the same without the jump cache
+  const std::uint8_t* indirect_slow = nullptr;      // the same without the jump cache
+  const std::uint8_t* unexpected_return = nullptr;  // where a RET leads: RCX is in its slot
   const std::uint8_t* link_miss = nullptr;      // jumped to; R11 = RIP, R10 = number of the link
   const std::uint8_t* segment_check = nullptr;  // R11 offset, R10d packed -> R11 linear
   const std::uint8_t* count_run = nullptr;      // called first in a block; null: no count
   const std::uint8_t* attention = nullptr;      // called from a block's cold part
+  const std::uint8_t* find_stack = nullptr;     // slot::stack_delta for guest RSP; uses R10
   StringThunks strings;
   TransferThunks transfers;
   bool bmi2 = false;  // blocks may use it too

@@ -14,6 +14,7 @@
 #include "translator/frame.h"
 #include "translator/mode_key.h"
 #include "translator/operation.h"
+#include "translator/stack_delta.h"
 #include "translator/strict_errors.h"
 
 namespace ringshift::translator {
@@ -270,6 +271,7 @@ class TransferEmitter {
     if (cleared) a_.and_(mode, static_cast<std::int32_t>(~cleared));
     if (set) a_.or_(mode, static_cast<std::int32_t>(set));
     a_.wrgsbase(r::rcx);
+    emit_stack_delta(a_, r::rdx, kCallDepth);
   }
 
   // The block of the jump entry RAX runs next, in the view of window RCX.

@@ -314,6 +314,14 @@ void Translator::classify(Planned& p, ModeKey mode) const {
   p.kind = Kind::kGeneric;
 }
 
+namespace {
+// Compilers lay code out so that these are rarely taken: hot code with windows goes on behind them.
+// With look-ups it does not: flags that are live at each way out have to be in the host's there.
+bool is_forward_branch(const Planned& p) {
+  return p.kind == Kind::kConditional && p.insn.operands[0].imm.value.s > 0;
+}
+}  // namespace
+
 TranslateStatus Translator::decode_block(const TranslateRequest& request) {
   planned_ = 0;
   std::size_t at = 0;
@@ -337,6 +345,8 @@ TranslateStatus Translator::decode_block(const TranslateRequest& request) {
                                                     : guest::invalid_opcode());
     } else {
       classify(p, request.mode);
+      if (request.tier == Tier::kHot && request.mode.windows() && is_forward_branch(p))
+        p.ends_block = false;
     }
     ++planned_;
     at += p.insn.length();
@@ -354,7 +364,8 @@ TranslateStatus Translator::decode_block(const TranslateRequest& request) {
 bool Translator::flags_live_at_head() const {
   std::uint32_t unknown = static_cast<std::uint32_t>(guest::flags::kArithmetic);
   for (std::size_t i = 0; i < planned_; ++i) {
-    if (plan_[i].kind == Kind::kCallOut) return true;
+    const Kind kind = plan_[i].kind;
+    if (kind == Kind::kCallOut || kind == Kind::kConditional) return true;
     if (plan_[i].insn.flags_read() & unknown) return true;
     unknown &= ~plan_[i].insn.flags_overwritten();
     if (unknown == 0) return false;
@@ -381,12 +392,10 @@ void Translator::allow_windows(std::span<const std::uint16_t> checked) {
 
 namespace {
 
-bool overwrites_flags(const Planned& p) {
-  return p.insn.flags_overwritten() == guest::flags::kArithmetic;
-}
-
-// Flags must be in the host's for it: it reads some, keeps some, or leaves the block.
-bool needs_flags(const Planned& p) {
+// Flags must be in the host's for it: it reads some, keeps some, or leaves the block. `live`: those
+// that are needed after it. What it leaves undefined it may keep, as MUL does on some processors.
+bool needs_flags(const Planned& p, std::uint32_t live) {
+  constexpr auto kAll = static_cast<std::uint32_t>(guest::flags::kArithmetic);
   switch (p.kind) {
     case Kind::kCallOut:
     case Kind::kConditional:
@@ -394,9 +403,20 @@ bool needs_flags(const Planned& p) {
       return true;
     case Kind::kJump:
       return !p.insn.memory;
-    default:
-      return p.insn.flags_read() || (p.insn.writes_flags() && !overwrites_flags(p));
+    default: {
+      const std::uint32_t undefined = p.insn.flags_undefined();
+      const bool defines_rest = (p.insn.flags_overwritten() | undefined) == kAll;
+      if (p.insn.flags_read() || (p.insn.writes_flags() && !defines_rest)) return true;
+      return p.insn.writes_flags() && (undefined & live);
+    }
   }
+}
+
+// Flags that matter before an instruction, of those that matter after it.
+std::uint32_t live_before(const Planned& p, std::uint32_t live) {
+  constexpr auto kAll = static_cast<std::uint32_t>(guest::flags::kArithmetic);
+  const bool leaves = p.ends_block || p.kind == Kind::kCallOut || p.kind == Kind::kConditional;
+  return leaves ? kAll : (live & ~p.insn.flags_overwritten()) | p.insn.flags_read();
 }
 
 // These access memory first, and need the flags only after that.
@@ -431,6 +451,7 @@ bool makes_look_up(const Planned& p) {
 void Translator::choose_inline_look_ups(bool wanted) {
   constexpr unsigned kWorthRestoring = 3;
   std::size_t end = planned_;  // of a stretch in which flags may wait
+  auto live = static_cast<std::uint32_t>(guest::flags::kArithmetic);
   unsigned look_ups = 0;
   bool dead = false;
   const auto settle = [&](std::size_t begin) {
@@ -439,8 +460,10 @@ void Translator::choose_inline_look_ups(bool wanted) {
     look_ups = 0;
   };
   for (std::size_t i = planned_; i-- > 0;) {
-    const Planned& p = plan_[i];
-    if (needs_flags(p)) {
+    Planned& p = plan_[i];
+    p.needs_flags = needs_flags(p, live);
+    live = live_before(p, live);
+    if (p.needs_flags) {
       settle(i + 1);
       plan_[i].inline_look_ups = false;
       end = i;
@@ -457,11 +480,42 @@ void Translator::choose_inline_look_ups(bool wanted) {
   settle(0);
 }
 
+namespace {
+
+// With windows, of what the emitter knows how to do while guest RSP is not in its register.
+bool needs_no_rsp(const Planned& p) {
+  constexpr std::uint8_t kRsp = 4;
+  const Insn& insn = p.insn;
+  const auto names_rsp = [](const GprField& f) {
+    return f.used && !f.high_byte && f.number == kRsp;
+  };
+  switch (p.kind) {
+    case Kind::kPush:
+    case Kind::kPop:
+      return !insn.memory && !names_rsp(insn.rm);
+    case Kind::kGeneric:
+      return !names_rsp(insn.reg) && !names_rsp(insn.rm) && !names_rsp(insn.vvvv);
+    case Kind::kLea:
+      return BlockEmitter::plain_lea(insn) && !names_rsp(insn.reg);
+    case Kind::kCall:
+      return !insn.memory && insn.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+    case Kind::kRet:
+    case Kind::kNothing:
+    case Kind::kDirection:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 void Translator::emit(const Planned& p) {
-  emitter_.begin_insn(p.insn);
+  emitter_.begin_insn(p.insn, p.windows && needs_no_rsp(p));
   emitter_.set_windows(p.windows);
+  emitter_.set_loop_delta(p.loop_delta);
   if (p.kind == Kind::kNothing || p.kind == Kind::kDirection) emitter_.keep_delta();
-  if (needs_flags(p)) emitter_.restore_flags();
+  if (p.needs_flags) emitter_.restore_flags();
   emitter_.set_inline_look_ups(p.inline_look_ups);
   if (p.begins_group) emitter_.begin_group(p.group);
   emitter_.set_group_offset(p.group_offset);
@@ -501,7 +555,7 @@ void Translator::emit_kind(const Planned& p) {
     case Kind::kJump:
       return emitter_.jump(p.insn);
     case Kind::kConditional:
-      return emitter_.conditional_jump(p.insn);
+      return emitter_.conditional_jump(p.insn, p.ends_block);
     case Kind::kLoop:
       return emitter_.loop_or_jcxz(p.insn);
   }
@@ -512,25 +566,77 @@ bool Translator::may_be_hot(ModeKey mode) {
          (mode.is_64bit() || (mode.flat() && mode.code_bytes() == 4));
 }
 
-TranslateStatus Translator::translate(const TranslateRequest& request) {
-  if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
+namespace {
+// The base of an access is what `load` has read from memory.
+bool loads_base(const Insn& access, const Insn& load) {
+  return load.memory && load.reads_memory && BlockEmitter::changes_base(access, load);
+}
+}  // namespace
+
+// Accesses that a look-up ahead of the loop can serve, by the deltas that they share.
+std::vector<BlockEmitter::LoopDelta> Translator::choose_loop_deltas() {
+  const std::span<Planned> plan(plan_.data(), planned_);
+  std::vector<BlockEmitter::LoopDelta> deltas;
+  const auto share = [&](Planned& p, BlockEmitter::LoopDelta wanted) {
+    auto known = std::find_if(deltas.begin(), deltas.end(), [&](const auto& d) {
+      return d.follows == wanted.follows && BlockEmitter::same_delta(*d.first, p.insn);
+    });
+    if (known == deltas.end()) {
+      if (deltas.size() == kLoopDeltas) return;
+      known = deltas.insert(known, wanted);
+    }
+    p.loop_delta = static_cast<int>(known - deltas.begin());
+  };
+  const auto every = [&](auto holds) {
+    return std::all_of(plan.begin(), plan.end(), [&](const Planned& p) { return holds(p.insn); });
+  };
+  const auto may_share = [](const Planned& p) {
+    return p.kind == Kind::kGeneric && p.insn.memory && p.insn.memory_bytes && p.windows &&
+           p.loop_delta < 0;
+  };
+  for (Planned& p : plan)
+    if (may_share(p) && BlockEmitter::may_loop(p.insn) &&
+        every([&](const Insn& i) { return BlockEmitter::delta_survives(p.insn, i); }))
+      share(p, {&p.insn,
+                every([&](const Insn& i) { return !BlockEmitter::changes_base(p.insn, i); })});
+  for (Planned& p : plan)
+    if (may_share(p) && BlockEmitter::may_follow(p.insn) &&
+        !every([&](const Insn& i) { return !loads_base(p.insn, i); }))
+      share(p, {&p.insn, false, true});
+  return deltas;
+}
+
+void Translator::emit_block(const TranslateRequest& request, bool loop) {
+  const bool hot = request.tier == Tier::kHot;
+  const bool windows = hot && request.mode.windows();
   emitter_.begin(request.key, request.mode);
+  if (windows && request.mode.is_64bit()) emitter_.keep_stack_delta();
   if (request.tier == Tier::kCounted) emitter_.count_run();
+  for (std::size_t i = 0; i < planned_; ++i) plan_[i].loop_delta = -1;
+  if (loop) emitter_.begin_loop(choose_loop_deltas());
   if (request.loop_head || loops_to_itself()) emitter_.head_check(flags_live_at_head());
   if (request.runs) emitter_.count_exactly(request.runs);
-  const bool hot = request.tier == Tier::kHot;
   if (hot) emitter_.set_hot();
+  for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
+  const Planned& last = plan_[planned_ - 1];
+  if (last.ends_block) return;
+  emitter_.restore_flags();
+  emitter_.fall_through(last.insn.page_offset + last.insn.length());
+}
+
+TranslateStatus Translator::translate(const TranslateRequest& request) {
+  if (const auto status = decode_block(request); status != TranslateStatus::kOk) return status;
+  const bool hot = request.tier == Tier::kHot;
   const bool windows = hot && request.mode.windows();
   if (windows) allow_windows(request.checked);
   clear_groups({plan_.data(), planned_});
   if (request.group_accesses && !windows) form_groups({plan_.data(), planned_}, request.mode);
   choose_inline_look_ups(hot && !windows);
-  for (std::size_t i = 0; i < planned_; ++i) emit(plan_[i]);
-  const Planned& last = plan_[planned_ - 1];
-  if (!last.ends_block) {
-    emitter_.restore_flags();
-    emitter_.fall_through(last.insn.page_offset + last.insn.length());
-  }
+  // Where runs are counted, each turn is one.
+  const bool loop = request.loops && !request.runs && windows && request.mode.is_64bit() &&
+                    loops_to_itself() && plan_[planned_ - 1].kind != Kind::kLoop;
+  emit_block(request, loop);
+  if (loop && emitter_.made_calls()) emit_block(request, false);
   block_ = emitter_.finish(code_);
   return TranslateStatus::kOk;
 }

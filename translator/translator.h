@@ -28,6 +28,7 @@ struct TranslateRequest {
   unsigned max_instructions = 64;
   bool loop_head = false;
   bool group_accesses = true;
+  bool loops = true;  // a branch to the block's own start may stay in the block
   Tier tier = Tier::kPlain;
   std::uint64_t* runs = nullptr;  // what each run of the block adds 1 to
   // Page offsets of instructions whose accesses are to be looked up, though the mode has windows.
@@ -65,6 +66,8 @@ class Translator {
   bool flags_live_at_head() const;
   bool loops_to_itself() const;
   void choose_inline_look_ups(bool wanted);
+  void emit_block(const TranslateRequest& request, bool loop);
+  std::vector<BlockEmitter::LoopDelta> choose_loop_deltas();
   void allow_windows(std::span<const std::uint16_t> checked);
   void emit(const Planned& p);
   void emit_kind(const Planned& p);

@@ -8,24 +8,24 @@
 namespace ringshift::runtime {
 
 enum class Activity : std::uint8_t {
-  kGuestCode,   // translated code
-  kOutside,     // not in run()
-  kDispatch,    // between blocks: events, finding code. The guest's RIP is exact in the state
-  kTranslate,   // the same, while a block is made
-  kFlush,       // while the code cache starts afresh
-  kPromote,     // a block has run often
-  kLink,        // an exit is linked
-  kMiss,        // an access that look-ups do not serve; detail: none
-  kStore,       // the end of a store that look-ups do not serve
-  kSegment,     // a segment's limits and rights
-  kCallOut,     // detail: row of the instruction table
-  kQuick,       // the same, in its quick form
-  kException,   // delivery; detail: vector
-  kInterrupt,   // delivery; detail: vector
-  kPort,        // detail: port
-  kDevice,      // memory of a device; detail: physical page number
-  kWindow,      // an access through a window that the host refused
-  kObserve,     // observers look: profilers
+  kGuestCode,  // translated code
+  kOutside,    // not in run()
+  kDispatch,   // between blocks: events, finding code. The guest's RIP is exact in the state
+  kTranslate,  // the same, while a block is made
+  kFlush,      // while the code cache starts afresh
+  kPromote,    // a block has run often
+  kLink,       // an exit is linked
+  kMiss,       // an access that look-ups do not serve; detail: none
+  kStore,      // the end of a store that look-ups do not serve
+  kSegment,    // a segment's limits and rights
+  kCallOut,    // detail: row of the instruction table
+  kQuick,      // the same, in its quick form
+  kException,  // delivery; detail: vector
+  kInterrupt,  // delivery; detail: vector
+  kPort,       // detail: port
+  kDevice,     // memory of a device; detail: physical page number
+  kWindow,     // an access through a window that the host refused
+  kObserve,    // observers look: profilers
 };
 
 // Whether the state's RIP says where the guest is. Only then may the cache's blocks be changing.

@@ -64,6 +64,14 @@ bool BtVcpu::apic_msr_write(std::uint32_t index, std::uint64_t value) {
   frame().interrupt_maybe = 1;
   return board_.apic_msr_write(index, value);
 }
+guest::Platform::Time BtVcpu::time() {
+  spill_simd();
+  return board_.time();
+}
+std::uint64_t BtVcpu::stolen_ns() {
+  spill_simd();
+  return board_.stolen_ns();
+}
 void BtVcpu::tsc_changed() {
   spill_simd();
   frame().interrupt_maybe = 1;
@@ -97,14 +105,15 @@ void BtVcpu::before_mmio(guest::PhysicalAddress at) {
 
 void BtVcpu::block_removed(const codecache::Block& block, codecache::Removal why) {
   code_changed_ = true;
+  const auto entry = reinterpret_cast<std::uint64_t>(block.prepared_entry());
   for (BlockObserver* observer : observers_) observer->removed(block, why);
   // Only where RIP and the linear address share their page offset is the entry's place known.
   const translator::ModeKey mode(block.key.mode);
   if (mode.is_64bit() || mode.flat())
-    mmu_.drop_jump(block.start_offset(), reinterpret_cast<std::uint64_t>(block.host));
+    mmu_.drop_jump(block.start_offset(), entry);
   else
     mmu_.flush_jumps();
-  if (block.linked_across) mmu_.drop_links(reinterpret_cast<std::uint64_t>(block.host));
+  if (block.linked_across) mmu_.drop_links(entry);
 }
 
 void BtVcpu::all_removed() {

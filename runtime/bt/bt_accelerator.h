@@ -33,4 +33,15 @@ struct BtOptions {
 
 std::unique_ptr<Accelerator> create_bt_accelerator(const BtOptions& options);
 
+// Single instructions, for another engine that cannot run one itself.
+class InstructionStepper {
+ public:
+  virtual ~InstructionStepper() = default;
+  // Runs one instruction of `state`, after the events that are due. Whatever the guest's memory and
+  // registers were at the last call is forgotten. The calling thread may not be in translated code.
+  virtual void step(guest::CpuState& state) = 0;
+};
+tl::expected<std::unique_ptr<InstructionStepper>, std::string> create_bt_stepper(
+    guest::PhysicalMemory& memory, const guest::CpuModel& model, guest::Platform& platform);
+
 }  // namespace ringshift::runtime

@@ -63,7 +63,7 @@ BtVcpu::BtVcpu(guest::PhysicalMemory& memory, const guest::CpuModel& model,
       quick_counts_(row_counts_.size()) {
   arena_->seal();
   // A RIP of -1 is canonical: the RET has nothing to say about it.
-  mmu_.set_unexpected_return(reinterpret_cast<std::uint64_t>(thunks_.sequential_exit));
+  mmu_.set_unexpected_return(reinterpret_cast<std::uint64_t>(thunks_.unexpected_return));
   if (options_.memory != BtOptions::Memory::kTlb && thunks_.count_run) windows_.emplace(mmu_);
   Frame& f = frame();
   f.owner = this;
@@ -121,6 +121,16 @@ ExitReason BtVcpu::run() {
   spill_simd();
   set_current_vcpu(nullptr);
   return exit_;
+}
+
+void BtVcpu::step() {
+  start_afresh();
+  state_changed();
+  single_budget_ = 1;
+  step_ = Step::kDue;
+  run();
+  step_ = Step::kNone;
+  single_budget_ = 0;
 }
 
 TranslatingVcpu::Parts BtVcpu::parts() {

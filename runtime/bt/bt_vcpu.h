@@ -34,7 +34,8 @@ namespace ringshift::runtime {
 
 class BtVcpu final : public Vcpu,
                      public TranslatingVcpu,
-                     private codecache::CacheListener, private guest::Platform {
+                     private codecache::CacheListener,
+                     private guest::Platform {
  public:
   static tl::expected<std::unique_ptr<Vcpu>, std::string> create(guest::PhysicalMemory& memory,
                                                                  const guest::CpuModel& model,
@@ -59,6 +60,9 @@ class BtVcpu final : public Vcpu,
   void remove_observer(BlockObserver& observer) override { std::erase(observers_, &observer); }
   void want_look() override;
   void count_runs(bool on) override;
+
+  // One instruction, as run() would run it, of a guest that may have been changed in any way.
+  void step();
 
   // For the host-fault handler. True: the fault belongs to the guest, and the context was changed
   // to leave translated code.
@@ -133,6 +137,7 @@ class BtVcpu final : public Vcpu,
   bool try_to_mend(const codecache::FaultPoint& point, void* context);
   bool mend_window(const codecache::FaultPoint& point, void* context);
   bool cover(guest::LinearAddress a, bool write);
+  static void note_window_fault(codecache::FaultPoint& point);
   void look_up_instead();
   void note_tick();
   translator::ModeKey mode_now(bool single);
@@ -195,6 +200,8 @@ class BtVcpu final : public Vcpu,
   bool apic_msr_write(std::uint32_t index, std::uint64_t value) override;
   std::uint32_t apic_id() override;
   void tsc_changed() override;
+  Time time() override;
+  std::uint64_t stolen_ns() override;
   void raise_ferr() override;
   void triple_fault() override;
 
@@ -238,6 +245,7 @@ class BtVcpu final : public Vcpu,
     std::uint64_t rip = 0, next_rip = 0, rsp = 0, rcx = 0;
   } alone_;
   const std::uint8_t* window_fault_ = nullptr;  // host address of the access of kWindowFault
+  enum class Step { kNone, kDue, kDone } step_ = Step::kNone;
   unsigned single_budget_ = 0;  // instructions of an undone group that are left to run singly
   std::uint64_t call_outs_ = 0, dispatches_ = 0, faults_ = 0, interrupts_ = 0;
   std::uint64_t indirect_misses_ = 0, direct_exits_ = 0, block_searches_ = 0;

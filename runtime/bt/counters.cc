@@ -46,7 +46,7 @@ std::vector<Counter> BtVcpu::counters() const {
 
 void BtVcpu::count_causes(std::vector<Counter>& all) const {
   static constexpr std::array<std::string_view, codecache::kRemovals> kNames = {
-      "removed: stores", "removed: remapped", "removed: ungrouped",
+      "removed: stores",     "removed: remapped", "removed: ungrouped",
       "removed: loop heads", "removed: promoted", "removed: looked up"};
   const auto& removed = cache_.counters().removed;
   for (std::size_t i = 0; i < removed.size(); ++i)

@@ -1,6 +1,7 @@
 // runtime/bt/dispatch.cc - what happens between blocks: events, traps, finding or making the code.
 #include "runtime/bt/bt_vcpu.h"
 #include "translator/callouts/debug_registers.h"
+#include "translator/callouts/paravirtual_time.h"
 
 namespace ringshift::runtime {
 using guest::GuestFault;
@@ -57,6 +58,7 @@ bool BtVcpu::deliver_pending_interrupt() {
   ++interrupts_;
   ++interrupts_by_vector_[*vector];
   note_tick();
+  translator::write_steal_time(core_);
   if (options_.log.interrupts) log_interrupt(*vector);
   s.activity = guest::Activity::kRunning;
   translator::deliver_interrupt(core_, *vector, translator::EventKind::kExternal);
@@ -141,8 +143,10 @@ const std::uint8_t* BtVcpu::next() {
   ++dispatches_;
   finish_instruction();
   for (;;) {
+    if (step_ == Step::kDone) return nullptr;
     if (!take_events()) return nullptr;
     if (state().activity == guest::Activity::kShutdown) continue;
+    if (step_ == Step::kDue) step_ = Step::kDone;
     if (const std::uint8_t* code = find_code()) {
       translator::dissolve_flags(frame());
       translator::load_simd(frame(), simd_mask_);
@@ -244,11 +248,12 @@ const std::uint8_t* BtVcpu::find_code() {
       view.jumps_are_linear = mode.is_64bit() || cs.base == 0;
     }
     // The second page of a straddling instruction need not be global.
-    view.fill_jump(s.rip, reinterpret_cast<std::uint64_t>(block->host), frame().rip_base,
+    view.fill_jump(s.rip, reinterpret_cast<std::uint64_t>(block->prepared_entry()),
+                   frame().rip_base,
                    where->global && block->second_page == codecache::Block::kNoPage);
   }
   if (options_.log.exec) log_exec(linear, *block);
-  return block->host;
+  return block->prepared_entry();
 }
 
 codecache::Block* BtVcpu::find_block(LinearAddress linear, const softmmu::Translation& where,

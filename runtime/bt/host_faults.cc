@@ -92,6 +92,11 @@ void BtVcpu::leave_at_fault(const codecache::Block& block, const codecache::Faul
       {REG_RBP, 5},  {REG_RSI, 6},  {REG_RDI, 7}, {REG_R8, 8},  {REG_R9, 9},
       {REG_R12, 12}, {REG_R13, 13}, {REG_R14, 14}};
   for (const auto& [host, guest] : kMap) f.state.gpr[guest] = static_cast<std::uint64_t>(g[host]);
+  if (point.rsp_ahead) {
+    std::uint64_t& rsp = f.state.reg(guest::Gpr::kRsp);
+    rsp += static_cast<std::uint64_t>(std::int64_t{point.rsp_ahead});
+    if (!translator::ModeKey(block.key.mode).is_64bit()) rsp &= 0xffffffff;
+  }
   if (point.flags_saved)
     f.state.rflags = translator::materialize_flags(f);
   else
@@ -114,7 +119,7 @@ bool BtVcpu::on_host_fault(int trap_number, void* context) {
     auto* point = block ? const_cast<codecache::FaultPoint*>(block->fault_point(rip)) : nullptr;
     if (point && point->window_base != codecache::FaultPoint::kNoWindow) {
       if (mend_window(*point, context)) return true;
-      ++point->window_faults;
+      note_window_fault(*point);
       window_fault_ = rip;
       leave_at_fault(*block, *point, context, translator::Leave::kWindowFault);
       return true;

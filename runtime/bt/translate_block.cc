@@ -58,6 +58,7 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   request.loop_head = cache_.is_marked(request.key, codecache::Mark::kLoopHead);
   request.group_accesses = !cache_.is_marked(request.key, codecache::Mark::kUngrouped);
   request.tier = tier_of(request.key, mode);
+  request.loops = options_.chain;
   if (counts_runs_) request.runs = &run_counters_.emplace_back();
   const std::vector<std::uint16_t> checked =
       cache_.marked_offsets(physical.value, codecache::Mark::kChecked);
@@ -88,8 +89,7 @@ codecache::Block* BtVcpu::translate(LinearAddress linear, PhysicalAddress physic
   }
   translator_->block().second_page = second_page;
   if (options_.log.in_asm || options_.log.out_asm) log_block(linear);
-  codecache::Block* block =
-      cache_.insert(std::move(translator_->block()), translator_->code());
+  codecache::Block* block = cache_.insert(std::move(translator_->block()), translator_->code());
   const Doing observed(activity_, Activity::kObserve);
   for (BlockObserver* observer : observers_)
     observer->translated(*block, linear, request.bytes.first(block->guest_bytes));

@@ -2,6 +2,7 @@
 // that may be mapped is, and the access runs again; everything else (MMIO, code, page tables to be,
 // faults) is looked up as in other code, and an instruction that often needs that is translated so.
 #include <ucontext.h>
+#include <x86intrin.h>
 
 #include "runtime/bt/bt_vcpu.h"
 
@@ -11,8 +12,10 @@ using guest::LinearAddress;
 
 namespace {
 
-// A host fault costs some microseconds, a look-up some nanoseconds.
+// A host fault costs some microseconds, a look-up some nanoseconds: faults that come often make an
+// instruction look up. Those of a program that walks through fresh memory come once a page.
 constexpr std::uint8_t kFaultsToLookUp = 4;
+constexpr std::uint64_t kOftenCycles = 100'000;
 // Interrupts that a view has to live through before filling windows for it pays: its process was
 // not over within a tick of the guest's timer.
 constexpr std::uint8_t kTicksToWindows = 2;
@@ -22,6 +25,18 @@ int host_register_index(std::uint8_t number) {
                                           REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                                           REG_R12, REG_R13, REG_R14, REG_R15};
   return kIndex[number];
+}
+
+// The first byte of an access; `base`: of one that has it in R10.
+LinearAddress window_address(const FaultPoint& point, const gregset_t& g, std::uint64_t base) {
+  const auto value = [&](std::uint8_t reg) {
+    return static_cast<std::uint64_t>(g[host_register_index(reg)]);
+  };
+  if (!point.with_base) base = value(point.window_base);
+  if (point.window_index != FaultPoint::kNoWindow)
+    base += value(point.window_index) << point.window_index_shift;
+  return LinearAddress{
+      base + static_cast<std::uint64_t>(static_cast<std::int64_t>(point.window_displacement))};
 }
 
 }  // namespace
@@ -54,22 +69,36 @@ bool BtVcpu::try_to_mend(const FaultPoint& point, void* context) {
     ++mended_faults_;
     return true;
   }
-  const auto base = static_cast<std::uint64_t>(g[host_register_index(point.window_base)]);
-  const LinearAddress first{
-      base + static_cast<std::uint64_t>(static_cast<std::int64_t>(point.window_displacement))};
+  const std::uint64_t kept = point.with_base ? frame().loop_bases[point.loop_delta] : 0;
+  const LinearAddress first = window_address(point, g, kept);
   const LinearAddress last = first + (point.window_bytes - 1);
   if (!guest::is_canonical(first.value) || !guest::is_canonical(last.value)) return false;
   // Over the border of a piece: nothing that can be mapped makes that right.
   const std::size_t piece = softmmu::window_index(first.value);
   if (softmmu::window_index(last.value) != piece) return false;
-  const auto delta = [&] { return static_cast<greg_t>(view.window_delta()[piece]); };
+  const auto delta = [&] { return static_cast<greg_t>(view.window_delta()[piece] + kept); };
   if (g[REG_R10] == delta() && windows_->covered(view, first, write) &&
       windows_->covered(view, last, write))
     return false;
+  const std::uint64_t evictions = windows_->counters().evictions;
   if (!cover(first, write) || !cover(last, write)) return false;
+  if (windows_->counters().evictions != evictions) frame().loop_deltas.fill(translator::kNoDelta);
   g[REG_R10] = delta();
+  if (point.loop_delta != FaultPoint::kNoWindow)
+    frame().loop_deltas[point.loop_delta] = static_cast<std::uint64_t>(g[REG_R10]);
+  // This is slot::stack_delta, whose window may have been another.
+  frame().state.reg(guest::Gpr::kRsp) =
+      view.window_delta()[softmmu::window_index(static_cast<std::uint64_t>(g[REG_R15]))];
   ++mended_faults_;
   return true;
+}
+
+// In the signal's handler.
+void BtVcpu::note_window_fault(FaultPoint& point) {
+  const std::uint64_t now = __rdtsc();
+  if (now - point.window_fault_time > kOftenCycles) point.window_faults = 0;
+  point.window_fault_time = now;
+  ++point.window_faults;
 }
 
 void BtVcpu::look_up_instead() {

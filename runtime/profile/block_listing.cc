@@ -64,10 +64,11 @@ void keep_name(std::string& text, const Line& old) {
     text += old.text.substr(name);
 }
 
-void list_host(BlockShare& block, translator::Syntax syntax, const translator::AddressNames& names) {
+void list_host(BlockShare& block, translator::Syntax syntax,
+               const translator::AddressNames& names) {
   std::vector<HostLine> lines;
-  for (ListedInstruction& insn :
-       translator::disassemble(8, block.host_address.value, from_hex(block.host_code), syntax, names))
+  for (ListedInstruction& insn : translator::disassemble(8, block.host_address.value,
+                                                         from_hex(block.host_code), syntax, names))
     lines.push_back({insn.offset, insn.length, -1, std::move(insn.text), 0});
   for (const HostLine& old : block.host) {
     const auto at = line_at(lines, old.offset);
@@ -100,8 +101,8 @@ void list_guest(BlockShare& block, translator::Syntax syntax,
 }
 
 void find_edges(BlockShare& block, const std::unordered_map<std::uint64_t, std::int64_t>& by_rip) {
-  const auto listed = translator::disassemble(block.code_bytes, block.rip.value,
-                                              from_hex(block.guest_code), translator::Syntax::kIntel);
+  const auto listed = translator::disassemble(
+      block.code_bytes, block.rip.value, from_hex(block.guest_code), translator::Syntax::kIntel);
   block.edges.clear();
   if (listed.empty()) return;
   const auto lead = [&](std::uint64_t rip, const char* kind) {
@@ -110,7 +111,8 @@ void find_edges(BlockShare& block, const std::unordered_map<std::uint64_t, std::
   };
   const ListedInstruction& last = listed.back();
   if (last.target) lead(*last.target, last.call ? "call" : last.conditional ? "branch" : "jump");
-  if (!last.ends_block || last.conditional || last.call) lead(block.rip.value + block.guest_bytes, "next");
+  if (!last.ends_block || last.conditional || last.call)
+    lead(block.rip.value + block.guest_bytes, "next");
 }
 
 }  // namespace
@@ -149,7 +151,8 @@ BlockShare block_share(const BlockRecord& record) {
   for (auto& [offset, line] : guest) block.guest.push_back(line);
   for (const auto& start : record.starts)
     block.host.push_back({start.host_offset, 0,
-                          static_cast<std::int32_t>(line_at(block.guest, start.guest_offset)), "", 0});
+                          static_cast<std::int32_t>(line_at(block.guest, start.guest_offset)), "",
+                          0});
   for (const auto& [offset, samples] : record.samples)
     block.host.push_back({offset, 0, -1, "", samples});
   return block;

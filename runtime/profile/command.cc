@@ -109,8 +109,8 @@ Result run(const RecordCommand& command) {
   if (!client) return tl::unexpected(client.error());
   if (auto started = client->start(command.attach); !started)
     return tl::unexpected(started.error());
-  const bool complete = client->wait(std::chrono::milliseconds(
-      static_cast<std::int64_t>(command.seconds * 1000)));
+  const bool complete =
+      client->wait(std::chrono::milliseconds(static_cast<std::int64_t>(command.seconds * 1000)));
   const auto text = client->read(true, true);
   if (!text) return tl::unexpected(text.error());
   if (auto written = write_file(command.file, *text + "\n"); !written)
@@ -125,8 +125,8 @@ Result run(const ReportCommand& command) {
   auto profile = read_profile(command.file);
   if (!profile) return tl::unexpected(profile.error());
   if (!command.syntax.empty() && command.syntax != profile->run.syntax)
-    list_blocks(*profile, command.syntax == "att" ? translator::Syntax::kAtt
-                                                  : translator::Syntax::kIntel);
+    list_blocks(*profile,
+                command.syntax == "att" ? translator::Syntax::kAtt : translator::Syntax::kIntel);
   if (!write_files(*profile, command.files)) return 1;
   if (command.files.any()) return 0;
   if (auto said = write_standard_output(text_report(*profile)); !said)

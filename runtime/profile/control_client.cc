@@ -44,8 +44,7 @@ tl::expected<ControlClient, std::string> ControlClient::connect(const std::strin
 tl::expected<void, std::string> ControlClient::send(const std::string& line) {
   const std::string bytes = line + "\n";
   for (std::size_t at = 0; at < bytes.size();) {
-    const ssize_t sent =
-        ::send(socket_.get(), bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
+    const ssize_t sent = ::send(socket_.get(), bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent <= 0) return tl::unexpected(fmt::format("{}: {}", path_, std::strerror(errno)));
     at += static_cast<std::size_t>(sent);
@@ -85,13 +84,14 @@ tl::expected<std::string, std::string> ControlClient::receive_answer() {
 }
 
 tl::expected<void, std::string> ControlClient::start(const AttachOptions& options) {
-  const Json command = {{"execute", kStartCommand},
-                        {"arguments",
-                         {{"hz", options.record.hz},
-                          {"exact", options.record.exact},
-                          {"syntax", options.names.syntax == translator::Syntax::kAtt ? "att" : "intel"},
-                          {"symfs", absolute(options.names.symfs)},
-                          {"symbols", absolute(options.names.symbols)}}}};
+  const Json command = {
+      {"execute", kStartCommand},
+      {"arguments",
+       {{"hz", options.record.hz},
+        {"exact", options.record.exact},
+        {"syntax", options.names.syntax == translator::Syntax::kAtt ? "att" : "intel"},
+        {"symfs", absolute(options.names.symfs)},
+        {"symbols", absolute(options.names.symbols)}}}};
   if (auto sent = send(command.dump()); !sent) return sent;
   if (auto answer = receive_answer(); !answer) return tl::unexpected(answer.error());
   return {};

@@ -16,8 +16,8 @@ class ControlClient {
   static tl::expected<ControlClient, std::string> connect(const std::string& path);
 
   tl::expected<void, std::string> start(const AttachOptions& options);
-  // What was recorded since the start or the last read(), as JSON text; when the guest has ended, to
-  // its end.
+  // What was recorded since the start or the last read(), as JSON text; when the guest has ended,
+  // to its end.
   tl::expected<std::string, std::string> read(bool listings, bool stop);
   // Waits, but not longer than the guest runs. False: it has ended, or the connection.
   bool wait(std::chrono::milliseconds time, int also = -1);

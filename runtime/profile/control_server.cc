@@ -5,8 +5,8 @@
 // nor devices wait for it. Answers wait in a list that the loop writes out.
 #include "runtime/profile/control_server.h"
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -99,8 +99,8 @@ class ControlServer final : public RunWatcher, private PollSource {
   ReadRequest request_;                 // as the recording began; the loop's thread
   std::optional<ReadRequest> pending_;  // asked for, and not begun; guarded by mutex_
   std::mutex mutex_;
-  std::string output_;  // guarded by mutex_
-  bool busy_ = false;   // a command has no answer yet; guarded by mutex_
+  std::string output_;          // guarded by mutex_
+  bool busy_ = false;           // a command has no answer yet; guarded by mutex_
   unsigned client_number_ = 0;  // guarded by mutex_; answers for an earlier one are for nobody
   std::jthread worker_;
 };
@@ -114,9 +114,11 @@ PollSource::Interest ControlServer::interest() {
 void ControlServer::ready(short events) {
   if (events == 0) return;
   if (!client_) {
-    client_ = Descriptor(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    client_ =
+        Descriptor(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (client_)
-      answer(Json{{std::string(kGreeting), {{"version", kProtocolVersion}}}}.dump(), request_.client);
+      answer(Json{{std::string(kGreeting), {{"version", kProtocolVersion}}}}.dump(),
+             request_.client);
     return;
   }
   if (events & (POLLIN | POLLHUP | POLLERR)) receive();
@@ -199,9 +201,8 @@ void ControlServer::read_now(const ReadRequest& request) {
   if (!recorder_) return answer(error_text("nothing is being recorded"), request.client);
   auto recording = std::make_shared<Recording>(recorder_->take());
   if (request.stop) recorder_.reset();
-  worker_ = std::jthread([this, request, recording] {
-    answer(profile_text(request, *recording), request.client);
-  });
+  worker_ = std::jthread(
+      [this, request, recording] { answer(profile_text(request, *recording), request.client); });
 }
 
 std::string ControlServer::profile_text(const ReadRequest& request,

@@ -37,7 +37,8 @@ class Reader {
     if (!header) return tl::unexpected(std::string("the ELF header is cut off"));
     header_ = *header;
     for (unsigned i = 0; i < header_.e_phnum; ++i)
-      if (const auto s = get<typename Elf::Segment>(header_.e_phoff + i * std::uint64_t{header_.e_phentsize}))
+      if (const auto s =
+              get<typename Elf::Segment>(header_.e_phoff + i * std::uint64_t{header_.e_phentsize}))
         add_pages(*s);
     if (!add_symbols(SHT_SYMTAB)) add_symbols(SHT_DYNSYM);
     return std::move(result_);

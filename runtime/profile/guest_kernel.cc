@@ -18,8 +18,8 @@ MemoryImage find_image(GuestReader& memory, std::uint64_t rip) {
   const std::uint8_t* const host = memory.page(page);
   if (!host) return {};
   std::uint64_t behind = 0, ahead = guest::kPageBytes;
-  while (behind < kBehind && memory.page(page - behind - guest::kPageBytes) ==
-                                 host - behind - guest::kPageBytes)
+  while (behind < kBehind &&
+         memory.page(page - behind - guest::kPageBytes) == host - behind - guest::kPageBytes)
     behind += guest::kPageBytes;
   while (ahead < kAhead && memory.page(page + ahead) == host + ahead) ahead += guest::kPageBytes;
   return {page - behind, {host - behind, behind + ahead}};

@@ -47,11 +47,12 @@ class GuestKernel {
   std::uint64_t comm_offset_ = 0;     // of its name in the task
 };
 
-// Looks for the kernel while a guest runs. One that has just begun may not be complete: it is looked
-// for again, less and less often. The vCPU's thread.
+// Looks for the kernel while a guest runs. One that has just begun may not be complete: it is
+// looked for again, less and less often. The vCPU's thread.
 class KernelSearch {
  public:
-  // Code of a supervisor runs at the linear address `rip`. True: the kernel has been found just now.
+  // Code of a supervisor runs at the linear address `rip`. True: the kernel has been found just
+  // now.
   bool note(guest::PhysicalMemory& memory, const guest::CpuState& state,
             const softmmu::PagingFeatures& features, std::uint64_t rip, unsigned code_bytes);
   // Null until it is found.

@@ -65,7 +65,8 @@ class Finder {
       if (token(i) <= token(i - 1) || bytes_[token_table_ + token(i) - 1] != 0) return false;
     return token_table_ + token(kTokens - 1) < end;
   }
-  // What is found is found soon; memory that only looks like a table must not keep the guest waiting.
+  // What is found is found soon; memory that only looks like a table must not keep the guest
+  // waiting.
   bool spend() { return budget_ > 0 && --budget_ > 0; }
   std::uint16_t token(std::size_t i) const { return get<std::uint16_t>(token_index_ + 2 * i); }
 

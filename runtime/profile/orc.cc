@@ -12,10 +12,9 @@ OrcEntry OrcTable::decode(const std::uint8_t* bytes, OrcLayout layout) {
   using Kind = OrcEntry::Kind;
   static constexpr Kind kBefore64[] = {Kind::kCall, Kind::kRegisters, Kind::kPartialRegisters,
                                        Kind::kUnknown};
-  static constexpr Kind kSince64[] = {Kind::kUnknown,    Kind::kEnd,
-                                      Kind::kCall,       Kind::kRegisters,
-                                      Kind::kPartialRegisters, Kind::kUnknown,
-                                      Kind::kUnknown,    Kind::kUnknown};
+  static constexpr Kind kSince64[] = {
+      Kind::kUnknown,          Kind::kEnd,     Kind::kCall,    Kind::kRegisters,
+      Kind::kPartialRegisters, Kind::kUnknown, Kind::kUnknown, Kind::kUnknown};
   OrcEntry entry;
   std::memcpy(&entry.sp_offset, bytes, 2);
   std::memcpy(&entry.bp_offset, bytes + 2, 2);
@@ -30,7 +29,8 @@ OrcEntry OrcTable::decode(const std::uint8_t* bytes, OrcLayout layout) {
   return entry;
 }
 
-std::optional<OrcTable> OrcTable::make(std::uint64_t address, std::span<const std::int32_t> ip_table,
+std::optional<OrcTable> OrcTable::make(std::uint64_t address,
+                                       std::span<const std::int32_t> ip_table,
                                        std::span<const std::uint8_t> entries, OrcLayout layout) {
   if (ip_table.empty() || entries.size() != ip_table.size() * kEntryBytes) return std::nullopt;
   OrcTable table;

@@ -12,7 +12,16 @@ namespace ringshift::runtime::profile {
 
 struct OrcEntry {
   enum class Register : std::uint8_t {
-    kUndefined, kPreviousSp, kDx, kDi, kBp, kSp, kR10, kR13, kBpIndirect, kSpIndirect
+    kUndefined,
+    kPreviousSp,
+    kDx,
+    kDi,
+    kBp,
+    kSp,
+    kR10,
+    kR13,
+    kBpIndirect,
+    kSpIndirect
   };
   enum class Kind : std::uint8_t { kCall, kRegisters, kPartialRegisters, kUnknown, kEnd };
   std::int16_t sp_offset = 0, bp_offset = 0;

@@ -101,7 +101,8 @@ class JitDump final : public Output {
     write(&header, sizeof header);
     flush();
     // The mark that tells perf of the file: a mapping of it that could be run.
-    marker_ = ::mmap(nullptr, kMarkerBytes, PROT_READ | PROT_EXEC, MAP_PRIVATE, ::fileno(file()), 0);
+    marker_ =
+        ::mmap(nullptr, kMarkerBytes, PROT_READ | PROT_EXEC, MAP_PRIVATE, ::fileno(file()), 0);
   }
   ~JitDump() override {
     if (marker_ != MAP_FAILED) ::munmap(marker_, kMarkerBytes);

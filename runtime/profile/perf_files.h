@@ -26,8 +26,8 @@ class PerfFile {
   virtual void flush() = 0;
 };
 
-// /tmp/perf-PID.map: "address size name", one line each; of two for an address the later one counts.
-// The errors are one line for the user.
+// /tmp/perf-PID.map: "address size name", one line each; of two for an address the later one
+// counts. The errors are one line for the user.
 tl::expected<std::unique_ptr<PerfFile>, std::string> open_perf_map(const std::string& path);
 // Linux's tools/perf/Documentation/jitdump-specification.txt. perf finds the file by a mapping.
 tl::expected<std::unique_ptr<PerfFile>, std::string> open_jit_dump(const std::string& path);

@@ -85,7 +85,8 @@ class PerfWatcher final : public RunWatcher, private BlockObserver {
 
   std::string name_of(std::uint64_t linear, translator::ModeKey mode) const {
     if (kernel_.kernel() && mode.cpl() != 3)
-      if (const Symbol* symbol = kernel_.kernel()->symbols().function_at(linear)) return symbol->name;
+      if (const Symbol* symbol = kernel_.kernel()->symbols().function_at(linear))
+        return symbol->name;
     return fmt::format("guest:{}:{:#x}", mode.cpl() == 3 ? "user" : "kernel", linear);
   }
 

@@ -17,8 +17,8 @@ struct Address {
 
 // Samples are counted; one stands for `sample_ns` of time.
 struct Run {
-  std::string program;  // and its version
-  std::string kernel;   // the guest's banner, if it has one
+  std::string program;     // and its version
+  std::string kernel;      // the guest's banner, if it has one
   std::int64_t began = 0;  // seconds since 1970
   double wall_seconds = 0, cpu_seconds = 0, idle_seconds = 0;
   unsigned hz = 0;

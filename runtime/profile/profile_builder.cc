@@ -116,8 +116,8 @@ void Builder::add_stack(const StackKey& key, std::uint64_t samples) {
       if (work.is_guest_code) function.guest += samples;
     }
     const bool plain = name.module.empty() || name.module == "kernel";
-    stack.push_back(number_of(plain ? name.function
-                                    : fmt::format("{} ({})", name.function, name.module)));
+    stack.push_back(
+        number_of(plain ? name.function : fmt::format("{} ({})", name.function, name.module)));
   }
   if (const auto top = work.frame(); !top.empty()) stack.push_back(number_of(top));
   stacks_[std::move(stack)] += samples;
@@ -165,8 +165,7 @@ void Builder::add_counts() {
   for (const auto& port : c.ports)
     if (port.reads || port.writes)
       profile_.ports.push_back({port.port, port_device(port.port), port.reads, port.writes});
-  keep_most(profile_.ports, c.ports.size(),
-            [](const PortCount& p) { return p.reads + p.writes; });
+  keep_most(profile_.ports, c.ports.size(), [](const PortCount& p) { return p.reads + p.writes; });
   for (const auto& page : c.device_pages)
     if (page.accesses)
       profile_.devices.push_back(
@@ -174,13 +173,14 @@ void Builder::add_counts() {
   for (std::size_t i = 0; i < c.exceptions.size(); ++i) {
     const auto vector = static_cast<unsigned>(i);
     if (c.exceptions[i]) profile_.exceptions.push_back({vector_name(vector), c.exceptions[i]});
-    if (c.interrupts[i])
-      profile_.interrupts.push_back({fmt::format("{:#x}", i), c.interrupts[i]});
+    if (c.interrupts[i]) profile_.interrupts.push_back({fmt::format("{:#x}", i), c.interrupts[i]});
   }
   for (const auto& [page, write] : recording_.code_writes) {
     const bool user = write.linear >> 47 == 0 && recording_.kernel;
-    profile_.written_pages.push_back({{page}, place(write.linear, write.process, user),
-                                      place(write.writer, write.process, user), write.blocks});
+    profile_.written_pages.push_back({{page},
+                                      place(write.linear, write.process, user),
+                                      place(write.writer, write.process, user),
+                                      write.blocks});
   }
   keep_most(profile_.written_pages, 100, [](const WrittenPage& p) { return p.blocks; });
 }
@@ -197,8 +197,8 @@ void Builder::add_time() {
     profile_.timeline.series.push_back(std::move(series));
   }
   for (const CachePicture& picture : recording_.cache) {
-    CacheMap map{static_cast<double>(picture.when_ns) / 1e6, picture.used_bytes,
-                 picture.capacity_bytes, {}};
+    CacheMap map{
+        static_cast<double>(picture.when_ns) / 1e6, picture.used_bytes, picture.capacity_bytes, {}};
     for (const auto& cell : picture.cells)
       map.cells.push_back({cell.cold, cell.hot, cell.dead, cell.age_ms});
     profile_.cache.push_back(std::move(map));

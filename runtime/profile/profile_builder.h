@@ -10,7 +10,7 @@ namespace ringshift::runtime::profile {
 
 struct BuildOptions {
   translator::Syntax syntax = translator::Syntax::kIntel;
-  bool listings = true;         // blocks with their code
+  bool listings = true;  // blocks with their code
   std::size_t most_blocks = 400;
 };
 

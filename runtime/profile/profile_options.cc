@@ -53,11 +53,11 @@ void add_record(CLI::App& app, RecordOptions& record) {
 }
 
 void add_syntax(CLI::App& app, translator::Syntax& syntax) {
-  app.add_option_function<std::string>(
-         "--syntax",
-         [&syntax](const std::string& name) {
-           syntax = name == "att" ? translator::Syntax::kAtt : translator::Syntax::kIntel;
-         })
+  app.add_option_function<std::string>("--syntax",
+                                       [&syntax](const std::string& name) {
+                                         syntax = name == "att" ? translator::Syntax::kAtt
+                                                                : translator::Syntax::kIntel;
+                                       })
       ->check(CLI::IsMember({"intel", "att"}));
 }
 
@@ -125,7 +125,8 @@ Parsed parse_run(const Words& words) {
   ProfiledRun command;
   const auto border = std::find(words.begin(), words.end(), "--");
   if (border == words.end())
-    return tl::unexpected(std::string("profile: -- and the options of `ringshift run` are missing"));
+    return tl::unexpected(
+        std::string("profile: -- and the options of `ringshift run` are missing"));
   Parser app;
   add_record(app, command.record);
   add_names(app, command.names);

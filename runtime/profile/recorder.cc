@@ -48,8 +48,8 @@ tl::expected<std::unique_ptr<Recorder>, std::string> Recorder::start(
   if (!vcpu.translating())
     return tl::unexpected(std::string("this accelerator does not translate: nothing to profile"));
   std::unique_ptr<Recorder> recorder(new Recorder(vcpu, options, std::move(idle_ns)));
-  auto sampler = Sampler::start(recorder->translating_, static_cast<pid_t>(::syscall(SYS_gettid)),
-                                options.hz);
+  auto sampler =
+      Sampler::start(recorder->translating_, static_cast<pid_t>(::syscall(SYS_gettid)), options.hz);
   if (!sampler) return tl::unexpected(sampler.error());
   recorder->sampler_ = std::move(*sampler);
   if (options.exact) recorder->translating_.count_runs(true);
@@ -273,7 +273,8 @@ Work Recorder::work_of(const Sample& sample, const codecache::Block* block) cons
 void Recorder::add(const Sample& sample) {
   ++recording_.samples;
   const bool known = sample.site != 0 && sample.flushes == parts_.cache.counters().flushes;
-  const codecache::Block* block = known ? parts_.cache.find_host(host_pointer(sample.site)) : nullptr;
+  const codecache::Block* block =
+      known ? parts_.cache.find_host(host_pointer(sample.site)) : nullptr;
   StackKey key;
   key.process = process_of(sample);
   key.cpl = sample.cpl;
@@ -281,12 +282,13 @@ void Recorder::add(const Sample& sample) {
   key.work = work_of(sample, block);
   key.frames.push_back(sample.rip + sample.cs_base);
   if (recording_.stacks.size() < kMostStacks)
-    key.frames.insert(key.frames.end(), sample.frames.begin(), sample.frames.begin() + sample.depth);
+    key.frames.insert(key.frames.end(), sample.frames.begin(),
+                      sample.frames.begin() + sample.depth);
   hash_pages(key, sample.cr3);
   ++recording_.stacks[std::move(key)];
   if (block) add_to_block(sample, *block);
-  if (sample.cpl != 3 && kernel_.note(parts_.memory, parts_.frame.state, features_, sample.rip,
-                                     sample.code_bytes))
+  if (sample.cpl != 3 &&
+      kernel_.note(parts_.memory, parts_.frame.state, features_, sample.rip, sample.code_bytes))
     sampler_->set_kernel(kernel_.kernel().get());
 }
 

@@ -39,8 +39,8 @@ class Recorder final : private BlockObserver {
  private:
   // Of each block since the last flush, by its number.
   struct LiveBlock {
-    std::uint64_t linear = 0;    // 0: not known
-    std::size_t bytes_at = 0;    // of the guest's, in live_bytes_
+    std::uint64_t linear = 0;  // 0: not known
+    std::size_t bytes_at = 0;  // of the guest's, in live_bytes_
     std::int64_t made_ns = 0;
     std::int32_t record = -1;  // its place in recording_.blocks
   };

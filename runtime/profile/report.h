@@ -1,4 +1,5 @@
-// runtime/profile/report.h - profiles as text for people, as folded stacks, as a page, and compared.
+// runtime/profile/report.h - profiles as text for people, as folded stacks, as a page, and
+// compared.
 #pragma once
 
 #include <string>

@@ -22,9 +22,8 @@ using Changes = std::map<std::string, Change>;
 
 std::string table(const std::string& title, const Changes& changes) {
   std::vector<std::pair<std::string, Change>> list(changes.begin(), changes.end());
-  std::erase_if(list, [](const auto& c) {
-    return std::abs(c.second.after - c.second.before) < kNoticed;
-  });
+  std::erase_if(
+      list, [](const auto& c) { return std::abs(c.second.after - c.second.before) < kNoticed; });
   std::stable_sort(list.begin(), list.end(), [](const auto& a, const auto& b) {
     return std::abs(a.second.after - a.second.before) > std::abs(b.second.after - b.second.before);
   });

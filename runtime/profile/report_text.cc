@@ -7,8 +7,8 @@
 namespace ringshift::runtime::profile {
 namespace {
 
-constexpr std::size_t kFunctions = 25, kWork = 20, kProcesses = 10, kBlocks = 10, kInstructions = 15,
-                      kPlaces = 10;
+constexpr std::size_t kFunctions = 25, kWork = 20, kProcesses = 10, kBlocks = 10,
+                      kInstructions = 15, kPlaces = 10;
 
 std::string wrapped(const std::string& text, const std::string& indent) {
   constexpr std::size_t kWidth = 96;
@@ -29,9 +29,9 @@ std::string wrapped(const std::string& text, const std::string& indent) {
 
 std::string head(const Profile& p) {
   const Run& r = p.run;
-  std::string text = fmt::format(
-      "{} samples at {} Hz in {:.2f} s: {:.2f} s of processor time, {:.2f} s idle\n", r.samples,
-      r.hz, r.wall_seconds, r.cpu_seconds, r.idle_seconds);
+  std::string text =
+      fmt::format("{} samples at {} Hz in {:.2f} s: {:.2f} s of processor time, {:.2f} s idle\n",
+                  r.samples, r.hz, r.wall_seconds, r.cpu_seconds, r.idle_seconds);
   if (r.lost) text += fmt::format("{} samples were lost\n", r.lost);
   if (!r.kernel.empty()) text += r.kernel + "\n";
   return text;
@@ -118,13 +118,13 @@ std::string places(const Profile& p) {
                         p.ports[i].reads, p.ports[i].writes);
   if (!p.devices.empty()) text += "\nDevices' memory          accesses\n";
   for (std::size_t i = 0; i < std::min(kPlaces, p.devices.size()); ++i)
-    text += fmt::format("  {:#010x} {:<10} {:10}\n", p.devices[i].address.value, p.devices[i].device,
-                        p.devices[i].accesses);
+    text += fmt::format("  {:#010x} {:<10} {:10}\n", p.devices[i].address.value,
+                        p.devices[i].device, p.devices[i].accesses);
   if (!p.written_pages.empty()) text += "\nPages of code that were written     blocks lost\n";
   for (std::size_t i = 0; i < std::min(kPlaces, p.written_pages.size()); ++i)
-    text += fmt::format("  {:#012x} {:8}  {} written by {}\n", p.written_pages[i].page.value,
-                        p.written_pages[i].blocks, p.written_pages[i].code,
-                        p.written_pages[i].writer);
+    text +=
+        fmt::format("  {:#012x} {:8}  {} written by {}\n", p.written_pages[i].page.value,
+                    p.written_pages[i].blocks, p.written_pages[i].code, p.written_pages[i].writer);
   return text;
 }
 

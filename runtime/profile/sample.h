@@ -17,7 +17,7 @@ struct Sample {
   std::uint64_t host_ip = 0;
   // In a block, or where a block called what runs now; 0: in none.
   std::uint64_t site = 0;
-  std::uint64_t flushes = 0;  // of the code cache: older sites name blocks that are gone
+  std::uint64_t flushes = 0;   // of the code cache: older sites name blocks that are gone
   std::uint32_t activity = 0;  // ActivityWord
 
   std::uint64_t rip = 0;       // of the guest: exact in the dispatcher, else see rip_base
@@ -27,8 +27,8 @@ struct Sample {
   std::uint8_t cpl = 0;
   std::uint8_t code_bytes = 0;  // 2, 4 or 8
   bool paging = false;
-  std::uint8_t depth = 0;       // of frames
-  std::array<char, kCommBytes> comm{};  // of the guest's current task, if known
+  std::uint8_t depth = 0;                          // of frames
+  std::array<char, kCommBytes> comm{};             // of the guest's current task, if known
   std::array<std::uint64_t, kMaxFrames> frames{};  // return RIPs, innermost first
 };
 

@@ -47,8 +47,7 @@ Sampler::Sampler(TranslatingVcpu& vcpu)
       ring_(kRingSamples) {}
 
 tl::expected<std::unique_ptr<Sampler>, std::string> Sampler::start(TranslatingVcpu& vcpu,
-                                                                   pid_t vcpu_thread,
-                                                                   unsigned hz) {
+                                                                   pid_t vcpu_thread, unsigned hz) {
   install_handler();
   std::unique_ptr<Sampler> sampler(new Sampler(vcpu));
   if (auto armed = sampler->arm(vcpu_thread, hz); !armed) return tl::unexpected(armed.error());
@@ -126,13 +125,12 @@ void Sampler::fill(Sample& sample, const void* context) {
 
   const auto& g = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
   const bool in_registers = parts_.cache.arena().contains(reinterpret_cast<void*>(sample.host_ip));
-  StackStart start{.rip = sample.rip + sample.cs_base,
-                   .rsp = in_registers ? static_cast<std::uint64_t>(g[REG_R15])
-                                       : s.reg(guest::Gpr::kRsp),
-                   .rbp = in_registers ? static_cast<std::uint64_t>(g[REG_RBP])
-                                       : s.reg(guest::Gpr::kRbp),
-                   .word_bytes = sample.code_bytes,
-                   .kernel = s.cpl != 3};
+  StackStart start{
+      .rip = sample.rip + sample.cs_base,
+      .rsp = in_registers ? static_cast<std::uint64_t>(g[REG_R15]) : s.reg(guest::Gpr::kRsp),
+      .rbp = in_registers ? static_cast<std::uint64_t>(g[REG_RBP]) : s.reg(guest::Gpr::kRbp),
+      .word_bytes = sample.code_bytes,
+      .kernel = s.cpl != 3};
   sample.depth = 0;
   sample.comm = {};
   if (!sample.paging || sample.code_bytes < 4) return;

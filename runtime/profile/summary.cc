@@ -221,8 +221,7 @@ void Summary::cache_flushes() {
 }
 
 void Summary::idle() {
-  const double part_idle =
-      p_.run.wall_seconds > 0 ? p_.run.idle_seconds / p_.run.wall_seconds : 0;
+  const double part_idle = p_.run.wall_seconds > 0 ? p_.run.idle_seconds / p_.run.wall_seconds : 0;
   if (part_idle < 0.5) return;
   say("The guest mostly waits", static_cast<std::uint64_t>(p_.run.idle_seconds * 1000), 0,
       fmt::format("{:.1f} of {:.1f} seconds it was halted.", p_.run.idle_seconds,

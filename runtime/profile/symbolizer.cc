@@ -17,8 +17,8 @@ constexpr std::uint64_t kMostFileBytes = std::uint64_t{1} << 30;
 tl::expected<ProgramPages, std::string> ProgramPages::read(const std::string& folder) {
   ProgramPages pages;
   std::error_code problem;
-  fs::recursive_directory_iterator files(
-      folder, fs::directory_options::skip_permission_denied, problem);
+  fs::recursive_directory_iterator files(folder, fs::directory_options::skip_permission_denied,
+                                         problem);
   if (problem) return tl::unexpected(fmt::format("--symfs {}: {}", folder, problem.message()));
   for (; files != fs::recursive_directory_iterator(); files.increment(problem)) {
     if (problem) return tl::unexpected(fmt::format("--symfs {}: {}", folder, problem.message()));
@@ -54,8 +54,7 @@ tl::expected<SymbolTable, std::string> read_symbol_file(const std::string& path)
     if (elf->symbols.empty()) return tl::unexpected(fmt::format("{}: has no symbols", path));
     return SymbolTable(std::move(elf->symbols));
   }
-  auto symbols =
-      parse_symbol_map({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
+  auto symbols = parse_symbol_map({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
   if (symbols.empty())
     return tl::unexpected(fmt::format("{}: neither an ELF file nor a symbol map", path));
   return SymbolTable(std::move(symbols));

@@ -52,16 +52,26 @@ std::map<std::uint64_t, std::string> thunk_names(const translator::Thunks& t) {
   add_misses(names, t.write_miss, "write");
   add_strings(names, t.strings.long_mode, "");
   add_strings(names, t.strings.protected_mode, "_32");
-  for (const auto& [at, name] :
-       {std::pair{t.leave, "leave"}, {t.inline_segment_check, "inline_segment_check"},
-        {t.commit_store, "commit_store"}, {t.inline_commit_store, "inline_commit_store"},
-        {t.call_out, "call_out"}, {t.quick, "quick"}, {t.direct_exit, "direct_exit"},
-        {t.indirect_exit, "indirect_exit"}, {t.sequential_exit, "sequential_exit"},
-        {t.indirect_slow, "indirect_slow"}, {t.link_miss, "link_miss"},
-        {t.segment_check, "segment_check"}, {t.count_run, "count_run"},
-        {t.attention, "attention"}, {t.transfers.system_call, "syscall"},
-        {t.transfers.compatible_call, "syscall_32"}, {t.transfers.system_return, "sysret"},
-        {t.transfers.stac, "stac"}, {t.transfers.clac, "clac"}, {t.transfers.verw, "verw"}})
+  for (const auto& [at, name] : {std::pair{t.leave, "leave"},
+                                 {t.inline_segment_check, "inline_segment_check"},
+                                 {t.commit_store, "commit_store"},
+                                 {t.inline_commit_store, "inline_commit_store"},
+                                 {t.call_out, "call_out"},
+                                 {t.quick, "quick"},
+                                 {t.direct_exit, "direct_exit"},
+                                 {t.indirect_exit, "indirect_exit"},
+                                 {t.sequential_exit, "sequential_exit"},
+                                 {t.indirect_slow, "indirect_slow"},
+                                 {t.link_miss, "link_miss"},
+                                 {t.segment_check, "segment_check"},
+                                 {t.count_run, "count_run"},
+                                 {t.attention, "attention"},
+                                 {t.transfers.system_call, "syscall"},
+                                 {t.transfers.compatible_call, "syscall_32"},
+                                 {t.transfers.system_return, "sysret"},
+                                 {t.transfers.stac, "stac"},
+                                 {t.transfers.clac, "clac"},
+                                 {t.transfers.verw, "verw"}})
     names.add(at, name);
   return names.take();
 }

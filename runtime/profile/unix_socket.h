@@ -1,4 +1,5 @@
-// runtime/profile/unix_socket.h - Unix stream sockets by path. The errors are one line for the user.
+// runtime/profile/unix_socket.h - Unix stream sockets by path. The errors are one line for the
+// user.
 #pragma once
 
 #include <string>

@@ -34,8 +34,8 @@ WorkName code_name(const Work& work, const std::map<std::uint64_t, std::string>&
 // SDM Vol. 3 "Exceptions and Interrupts Vectors".
 std::string vector_name(unsigned vector) {
   static constexpr auto kNames = std::to_array<std::string_view>(
-      {"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "", "#TS", "#NP", "#SS",
-       "#GP", "#PF", "", "#MF", "#AC", "#MC", "#XM"});
+      {"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "",
+       "#TS", "#NP", "#SS", "#GP", "#PF", "",    "#MF", "#AC", "#MC", "#XM"});
   if (vector < kNames.size() && !kNames[vector].empty()) return std::string(kNames[vector]);
   return fmt::format("{:#x}", vector);
 }

@@ -33,7 +33,7 @@ make_initramfs() {
 }
 
 # What a healthy kernel never says.
-kernel_complaints='WARNING:|BUG:|Oops|Call Trace|unknown NMI|[Uu]nexpected|clocksource.*unstable|Marking TSC unstable|soft lockup|rcu.*stall|hung task|I/O error|invalid opcode|segfault'
+kernel_complaints='WARNING:|calibration failed|BUG:|Oops|Call Trace|unknown NMI|[Uu]nexpected|clocksource.*unstable|Marking TSC unstable|soft lockup|rcu.*stall|hung task|I/O error|invalid opcode|segfault'
 
 # boot_and_check LABEL KERNEL INITRD BUSYBOX ROUNDS [OPTION...]: boots, lets the guest answer, and
 # compares with what the same script answers on this host. Leaves boot_seconds and boot_log.

@@ -5,8 +5,7 @@ build_packages=(g++ cmake ninja-build pkg-config libfmt-dev libspdlog-dev libcli
   nlohmann-json3-dev libexpected-dev libzydis-dev libasmjit-dev libboost-container-dev
   libgtest-dev libgmock-dev libbenchmark-dev)
 guest_packages=(cpio gzip)
-# The guests' test programs are built for 64 and 32 bits; bsdutils has script(1), a terminal.
-# chromium shows the page of a profile.
+# chromium shows the reports, bsdutils has script(1), a terminal; guest programs have 64 and 32 bits.
 test_packages=(gcc-multilib binutils python3 bsdutils chromium)
 
 say() { printf '== %s\n' "$*"; }

@@ -47,7 +47,6 @@ refuses '-frobnicate: unknown option' -frobnicate
 refuses '-bios: not supported yet' -bios x
 refuses 'needs an argument' -kernel
 refuses 'one processor' -smp 2
-refuses 'not built yet' -accel kvm
 refuses '-cpu' -cpu nonsense
 refuses '-serial' -serial file:/nonexistent/x
 refuses '-D' -D /nonexistent/x -d int

@@ -24,7 +24,8 @@ Result cpuid(Core& core, const Operation&) {
   guest::CpuState& s = core.state;
   const auto leaf = static_cast<std::uint32_t>(s.reg(Gpr::kRax));
   const auto subleaf = static_cast<std::uint32_t>(s.reg(Gpr::kRcx));
-  guest::CpuidResult r = core.model.cpuid(leaf, subleaf, s, core.platform.apic_id());
+  const std::uint32_t apic_id = core.model.shows_apic_id(leaf) ? core.platform.apic_id() : 0;
+  guest::CpuidResult r = core.model.cpuid(leaf, subleaf, s, apic_id);
   if (reports_apic(core, leaf) && apic_disabled(core)) r.edx &= ~(1u << guest::feature::kApic.bit);
   s.reg(Gpr::kRax) = r.eax;
   s.reg(Gpr::kRbx) = r.ebx;

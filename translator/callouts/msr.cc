@@ -34,7 +34,8 @@ using Writer = MsrWrite (*)(Core&, std::uint32_t, std::uint64_t);
 
 std::optional<std::uint64_t> read_msr(Core& core, std::uint32_t index) {
   static constexpr Reader kReaders[] = {read_system_msr, read_time_msr, read_memory_type_msr,
-                                        read_machine_check_msr, read_vendor_msr};
+                                        read_machine_check_msr, read_vendor_msr,
+                                        read_paravirtual_msr};
   if (const MsrValue value = read_apic_msr(core, index)) return value;
   for (const Reader read : kReaders)
     if (const MsrValue value = read(core, index)) return value;
@@ -44,7 +45,8 @@ std::optional<std::uint64_t> read_msr(Core& core, std::uint32_t index) {
 bool write_msr(Core& core, std::uint32_t index, std::uint64_t value) {
   static constexpr Writer kWriters[] = {write_apic_msr,          write_system_msr,
                                         write_time_msr,          write_memory_type_msr,
-                                        write_machine_check_msr, write_vendor_msr};
+                                        write_machine_check_msr, write_vendor_msr,
+                                        write_paravirtual_msr};
   for (const Writer write : kWriters) {
     const MsrWrite result = write(core, index, value);
     if (result != MsrWrite::kNotMine) return result == MsrWrite::kDone;

@@ -26,6 +26,10 @@ MsrWrite write_system_msr(Core& core, std::uint32_t index, std::uint64_t value);
 MsrValue read_time_msr(const Core& core, std::uint32_t index);
 MsrWrite write_time_msr(Core& core, std::uint32_t index, std::uint64_t value);
 
+// KVM's clock and steal time (msr_paravirtual.cc, paravirtual_time.h).
+MsrValue read_paravirtual_msr(const Core& core, std::uint32_t index);
+MsrWrite write_paravirtual_msr(Core& core, std::uint32_t index, std::uint64_t value);
+
 // Local APIC, by way of the platform (msr_apic.cc).
 MsrValue read_apic_msr(Core& core, std::uint32_t index);
 MsrWrite write_apic_msr(Core& core, std::uint32_t index, std::uint64_t value);

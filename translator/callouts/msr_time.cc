@@ -2,6 +2,7 @@
 // SDM Vol. 3 "Time-Stamp Counter".
 #include "translator/callouts/msr.h"
 #include "translator/callouts/msr_groups.h"
+#include "translator/callouts/paravirtual_time.h"
 
 namespace ringshift::translator {
 namespace {
@@ -27,6 +28,7 @@ void shift_counter(Core& core, std::uint64_t delta) {
   m.tsc_offset += delta;
   m.tsc_adjust += delta;
   core.platform.tsc_changed();
+  write_system_time(core);
 }
 
 }  // namespace

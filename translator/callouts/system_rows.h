@@ -13,6 +13,7 @@
 #include "translator/callouts/fsgsbase.h"
 #include "translator/callouts/halt.h"
 #include "translator/callouts/msr.h"
+#include "translator/callouts/paravirtual_time.h"
 #include "translator/callouts/selector_checks.h"
 #include "translator/callouts/tlb_control.h"
 #include "translator/instruction_table.h"
@@ -89,8 +90,8 @@ inline constexpr std::array kSystemRows = {
     Row{ZYDIS_MNEMONIC_UMWAIT, absent_instruction, Trait::kEndsBlock, "UMWAIT"},
     Row{ZYDIS_MNEMONIC_TPAUSE, absent_instruction, Trait::kEndsBlock, "TPAUSE"},
     Row{ZYDIS_MNEMONIC_RSM, absent_instruction, Trait::kEndsBlock, "RSM"},
-    Row{ZYDIS_MNEMONIC_VMCALL, absent_instruction, Trait::kEndsBlock, "VMCALL"},
-    Row{ZYDIS_MNEMONIC_VMMCALL, absent_instruction, Trait::kEndsBlock, "VMMCALL"},
+    Row{ZYDIS_MNEMONIC_VMCALL, hypercall, Trait::kNone, "VMCALL"},
+    Row{ZYDIS_MNEMONIC_VMMCALL, hypercall, Trait::kNone, "VMMCALL"},
 };
 
 }  // namespace ringshift::translator

@@ -96,6 +96,8 @@ void set_system_descriptor(unsigned index, const void* base, uint32_t limit, uin
   gdt[index + 1] = address >> 32;
 }
 
+}  // namespace
+
 void set_gate(uint8_t vector, void (*entry)()) {
   const auto address = reinterpret_cast<uint64_t>(entry);
   constexpr uint8_t kUserInterruptGate = 0xee;
@@ -107,8 +109,6 @@ void set_gate(uint8_t vector, void (*entry)()) {
                  static_cast<uint32_t>(address >> 32),
                  0};
 }
-
-}  // namespace
 
 TablePointer gdt_pointer() { return {sizeof gdt - 1, reinterpret_cast<uint64_t>(gdt)}; }
 TablePointer idt_pointer() { return {sizeof idt - 1, reinterpret_cast<uint64_t>(idt)}; }

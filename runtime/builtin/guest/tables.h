@@ -21,6 +21,8 @@ struct Frame {
 extern "C" volatile Frame recorded_frame;  // of the last INT kRecordVector
 
 void load_tables();
+// An interrupt gate that ring 3 may use.
+void set_gate(uint8_t vector, void (*entry)());
 TablePointer gdt_pointer();
 TablePointer idt_pointer();
 // The limit of a selector's segment, as LSL should give it.

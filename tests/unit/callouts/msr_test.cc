@@ -46,7 +46,7 @@ TEST_F(ModelSpecificRegisters, InstructionsSplitTheValue) {
 }
 
 TEST_F(ModelSpecificRegisters, UnknownOnesFault) {
-  for (const std::uint32_t index : {0x12345u, 0x48u, 0x49u, 0xda0u, 0x480u, 0x6a0u, 0x4b564d00u,
+  for (const std::uint32_t index : {0x12345u, 0x48u, 0x49u, 0xda0u, 0x480u, 0x6a0u, 0x4b564d02u,
                                     0x40000000u, 0xc0010114u, 0xffffffffu}) {
     state.reg(Gpr::kRcx) = index;
     state.reg(Gpr::kRax) = state.reg(Gpr::kRdx) = 0;

@@ -134,8 +134,11 @@ TEST_P(NarrowLoop, EndsWhenTheCounterDoes) {
 }
 
 RS_FOR_ALL_SETTINGS(NarrowLoop);
+RS_UNDER_KVM_TOO(NarrowLoop);
 RS_FOR_ALL_SETTINGS(BranchTarget);
+RS_UNDER_KVM_TOO(BranchTarget);
 RS_FOR_ALL_SETTINGS(BranchBeyondLimit);
+RS_UNDER_KVM_TOO(BranchBeyondLimit);
 
 }  // namespace
 }  // namespace ringshift::engine

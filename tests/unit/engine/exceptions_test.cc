@@ -446,6 +446,7 @@ TEST_P(PreciseException, TripleFaultIsShutdown) {
 }
 
 RS_FOR_ALL_SETTINGS(PreciseException);
+RS_UNDER_KVM_TOO(PreciseException);
 
 }  // namespace
 }  // namespace ringshift::engine

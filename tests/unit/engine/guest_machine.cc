@@ -4,6 +4,11 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <utility>
+
+#include "runtime/kvm/kvm_accelerator.h"
+#include "runtime/kvm/kvm_device.h"
+#include "tests/unit/engine/kvm_limits.h"
 
 namespace ringshift::engine {
 namespace {
@@ -57,9 +62,13 @@ class Watchdog {
 }  // namespace
 
 GuestMachine::GuestMachine(const runtime::BtOptions& options, std::string_view model_name)
+    : GuestMachine(runtime::create_bt_accelerator(options), model_name) {}
+
+GuestMachine::GuestMachine(std::unique_ptr<runtime::Accelerator> chosen,
+                           std::string_view model_name)
     : memory(guest::PhysicalMemory::create(kRam).value()),
-      model(guest::CpuModel::create(model_name).value()),
-      accelerator(runtime::create_bt_accelerator(options)) {
+      accelerator(std::move(chosen)),
+      model(guest::CpuModel::create(model_name, accelerator->features()).value()) {
   EXPECT_TRUE(memory->add_mmio({kDevice}, 0x10000, device));
   vcpu = accelerator->create_vcpu(*memory, model, board).value();
   write_gdt();
@@ -261,6 +270,35 @@ std::vector<Setting> settings() {
   all[5].options.tier = runtime::BtOptions::Tier::kSecond;
   all[5].options.memory = runtime::BtOptions::Memory::kWindows;
   return all;
+}
+
+std::vector<Setting> kvm_settings() { return {{"Kvm", {}, true}}; }
+
+namespace {
+
+// "Kvm/Suite" and "Test/Kvm" without the instantiation.
+std::string limit_of_this_test() {
+  const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+  std::string_view suite = info->test_suite_name(), test = info->name();
+  suite.remove_prefix(suite.find('/') + 1);
+  test = test.substr(0, test.find('/'));
+  const auto device = runtime::KvmDevice::open();
+  return device ? why_not_under_kvm(suite, test, device->has_hardware()) : device.error();
+}
+
+}  // namespace
+
+std::unique_ptr<runtime::Accelerator> accelerator_of(const Setting& setting,
+                                                     std::string& unavailable) {
+  if (setting.kvm) {
+    auto kvm = runtime::create_kvm_accelerator();
+    if (kvm) {
+      unavailable = limit_of_this_test();
+      return std::move(*kvm);
+    }
+    unavailable = kvm.error();
+  }
+  return runtime::create_bt_accelerator(setting.options);
 }
 
 ::testing::AssertionResult halted_itself(const Stop& stop) {

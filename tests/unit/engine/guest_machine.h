@@ -53,19 +53,50 @@ class TestBoard final : public guest::EmptyBoard {
     return static_cast<std::uint8_t>(v);
   }
 
-  static constexpr std::uint8_t kA20Port = 0x92;  // bit 1, as on a PC
-  void port_write(std::uint16_t port, unsigned, std::uint32_t value) override {
+  struct PortAccess {
+    char direction;  // 'r' or 'w'
+    std::uint16_t port;
+    unsigned size;
+    std::uint32_t value;
+    bool operator==(const PortAccess&) const = default;
+  };
+  // A port reads as its own number, with a count of the reads in bits 31:16.
+  std::uint32_t port_read(std::uint16_t port, unsigned size) override {
+    const std::uint32_t value = (port | ++reads_ << 16) & (~0u >> (32 - 8 * size));
+    ports.push_back({'r', port, size, value});
+    return value;
+  }
+  void port_write(std::uint16_t port, unsigned size, std::uint32_t value) override {
+    ports.push_back({'w', port, size, value});
     if (port == kA20Port) a20_open_ = value & 2;
   }
+  static constexpr std::uint8_t kA20Port = 0x92;  // bit 1, as on a PC
   bool a20_open() const override { return a20_open_; }
+  // One register of the APIC, and its base.
+  std::optional<std::uint64_t> apic_msr_read(std::uint32_t index) override {
+    if (index == kApicBase) return 0xfee00900;
+    return index == kApicRegister ? std::optional(apic_register) : std::nullopt;
+  }
+  bool apic_msr_write(std::uint32_t index, std::uint64_t value) override {
+    if (index == kApicRegister) apic_register = value;
+    return index == kApicRegister;
+  }
+  static constexpr std::uint32_t kApicBase = 0x1b, kApicRegister = 0x80b;
+  std::vector<PortAccess> ports;
+  std::uint64_t apic_register = 0;
 
   // From any thread.
   void assert_interrupt(std::uint8_t vector) { vector_ = vector; }
 
  private:
   std::atomic<int> vector_ = -1;
+  std::uint32_t reads_ = 0;
   bool a20_open_ = true;
 };
+
+inline void PrintTo(const TestBoard::PortAccess& a, std::ostream* os) {
+  *os << a.direction << a.size << " at " << std::hex << a.port << " = " << a.value << std::dec;
+}
 
 // A device that keeps a list of the accesses it saw and answers reads from its own bytes.
 class TestDevice final : public guest::MmioHandler {
@@ -127,6 +158,8 @@ struct Stop {
 class GuestMachine {
  public:
   explicit GuestMachine(const runtime::BtOptions& options, std::string_view model = "max");
+  explicit GuestMachine(std::unique_ptr<runtime::Accelerator> accelerator,
+                        std::string_view model = "max");
   ~GuestMachine();
 
   // Registers as after RESET, then the mode; code starts at kCode (real and v86: segment kLow).
@@ -161,10 +194,10 @@ class GuestMachine {
   std::uint64_t counter(const std::string& name);  // a line of the engine's statistics
 
   std::unique_ptr<guest::PhysicalMemory> memory;
+  std::unique_ptr<runtime::Accelerator> accelerator;
   guest::CpuModel model;
   TestBoard board;
   TestDevice device;
-  std::unique_ptr<runtime::Accelerator> accelerator;
   std::unique_ptr<runtime::Vcpu> vcpu;
 
  private:
@@ -181,15 +214,23 @@ class GuestMachine {
 struct Setting {
   std::string name;
   runtime::BtOptions options;
+  bool kvm = false;
 };
 std::vector<Setting> settings();
+std::vector<Setting> kvm_settings();
+// Translation instead where /dev/kvm does not open, and `unavailable` says why.
+std::unique_ptr<runtime::Accelerator> accelerator_of(const Setting& setting,
+                                                     std::string& unavailable);
 inline std::string setting_name(const ::testing::TestParamInfo<Setting>& info) {
   return info.param.name;
 }
 
 class EngineTest : public ::testing::TestWithParam<Setting> {
  protected:
-  EngineTest() : machine(GetParam().options) {}
+  EngineTest() : machine(accelerator_of(GetParam(), unavailable_)) {}
+  void SetUp() override {
+    if (!unavailable_.empty()) GTEST_SKIP() << unavailable_;
+  }
   // 64-bit ring 0 code at kCode, from a fresh state.
   template <typename Write>
   void load_long(Write&& write, unsigned cpl = 0) {
@@ -203,6 +244,10 @@ class EngineTest : public ::testing::TestWithParam<Setting> {
   }
   std::uint64_t result() { return machine.reg(guest::Gpr::kRax); }
 
+ private:
+  std::string unavailable_;
+
+ protected:
   GuestMachine machine;
 };
 
@@ -211,5 +256,8 @@ class EngineTest : public ::testing::TestWithParam<Setting> {
 
 #define RS_FOR_ALL_SETTINGS(suite) \
   INSTANTIATE_TEST_SUITE_P(Settings, suite, ::testing::ValuesIn(settings()), setting_name)
+// For suites about what a guest sees, not about how translation makes it so.
+#define RS_UNDER_KVM_TOO(suite) \
+  INSTANTIATE_TEST_SUITE_P(Kvm, suite, ::testing::ValuesIn(kvm_settings()), setting_name)
 
 }  // namespace ringshift::engine

@@ -407,7 +407,9 @@ TEST_P(HeldBack, NmiIgnoresIfAndBlocksItselfUntilIret) {
 }
 
 RS_FOR_ALL_SETTINGS(Interrupts);
+RS_UNDER_KVM_TOO(Interrupts);
 RS_FOR_ALL_SETTINGS(HeldBack);
+RS_UNDER_KVM_TOO(HeldBack);
 
 }  // namespace
 }  // namespace ringshift::engine

@@ -165,6 +165,7 @@ TEST_P(DeviceMemory, ManyStoreSites) {
 }
 
 RS_FOR_ALL_SETTINGS(DeviceMemory);
+RS_UNDER_KVM_TOO(DeviceMemory);
 
 // The same where the stubs need more room than the engine keeps free.
 TEST(DeviceMemoryRoom, StubsOfACacheFullOfStores) {

@@ -107,7 +107,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, RandomBytes,
 
 // Every port, in every size, from guest code.
 TEST(RandomAccess, EveryPort) {
-  GuestMachine machine({});
+  GuestMachine machine(runtime::BtOptions{});
   machine.enter_long();
   machine.put(kCode, assemble(kCode, [](asmjit::x86::Assembler& a) {
                 using namespace asmjit::x86;

@@ -424,6 +424,7 @@ TEST_P(SelfModifyingCode, RealModeDecryptor) {
 }
 
 RS_FOR_ALL_SETTINGS(SelfModifyingCode);
+RS_UNDER_KVM_TOO(SelfModifyingCode);
 
 }  // namespace
 }  // namespace ringshift::engine

@@ -361,6 +361,7 @@ TEST_P(SensitiveInstruction, IretRestoresWhatPrivilegeAllows) {
 }
 
 RS_FOR_ALL_SETTINGS(SensitiveInstruction);
+RS_UNDER_KVM_TOO(SensitiveInstruction);
 
 }  // namespace
 }  // namespace ringshift::engine

@@ -114,6 +114,7 @@ TEST_P(SingleStep, PopfSetsTfAfterOneMoreInstruction) {
 }
 
 RS_FOR_ALL_SETTINGS(SingleStep);
+RS_UNDER_KVM_TOO(SingleStep);
 
 }  // namespace
 }  // namespace ringshift::engine

@@ -501,6 +501,7 @@ TEST_P(SystemForms, InterruptReturnLeavesAMaskedInterruptWaiting) {
 }
 
 RS_FOR_ALL_SETTINGS(SystemForms);
+RS_UNDER_KVM_TOO(SystemForms);
 
 }  // namespace
 }  // namespace ringshift::engine

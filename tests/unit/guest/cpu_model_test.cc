@@ -117,8 +117,32 @@ TEST(CpuModel, HostHasTheHostsBrand) {
   EXPECT_EQ(text({max_model.cpuid(0x80000002, 0, s, 0).eax}), "Ring");
 }
 
+// Linux "Documentation/virt/kvm/x86/cpuid.rst".
+TEST(CpuModel, KvmLeavesSayWhatIsThere) {
+  constexpr std::uint32_t kBothClocks = 1 | 1 << 3, kNoIoDelay = 1 << 1, kSteal = 1 << 5,
+                          kStable = 1 << 24;
+  const CpuState s;
+  for (const char* spec : {"max", "host", "qemu64"}) {
+    const CpuModel model = make(spec);
+    const CpuidResult base = model.cpuid(0x40000000, 0, s, 0);
+    EXPECT_EQ(text({base.ebx, base.ecx, base.edx}).substr(0, 9), "KVMKVMKVM") << spec;
+    EXPECT_EQ(base.eax, 0x40000010u);
+    EXPECT_EQ(model.cpuid(0x40000001, 0, s, 0).eax, kBothClocks | kNoIoDelay | kSteal | kStable);
+    const CpuidResult second = model.cpuid(0x40000100, 0, s, 0);
+    EXPECT_EQ(text({second.ebx, second.ecx, second.edx}), "RingshiftVMM");
+    EXPECT_LT(model.cpuid(0, 0, s, 0).eax, 0x100u) << "no basic leaf became reachable by it";
+  }
+  EXPECT_EQ(make("max,-kvmclock").cpuid(0x40000001, 0, s, 0).eax, kNoIoDelay | kSteal);
+  EXPECT_EQ(make("max,kvm-steal-time=off").cpuid(0x40000001, 0, s, 0).eax,
+            kBothClocks | kNoIoDelay | kStable);
+  EXPECT_FALSE(make("max,kvm=off").has_kvm());
+  EXPECT_FALSE(make("max,-hypervisor").has_kvm());
+  EXPECT_FALSE(CpuModel::create("max,+kvm-pv-eoi"));
+  EXPECT_FALSE(CpuModel::create("max,kvm=perhaps"));
+}
+
 TEST(CpuModel, HypervisorLeavesNameRingshiftAndTheClocks) {
-  const CpuModel model = make("max");
+  const CpuModel model = make("max,kvm=off");
   const CpuState s;
   const CpuidResult base = model.cpuid(0x40000000, 0, s, 0);
   EXPECT_EQ(text({base.ebx, base.ecx, base.edx}), "RingshiftVMM");

@@ -215,6 +215,32 @@ TEST(PhysicalMemory, RomIsReadOnlyAndWholePages) {
   EXPECT_EQ(memory->read({0xffff07ff}, 2), 0x00f4u);
 }
 
+TEST(PhysicalMemory, MappingsAreWholePagesOfRamAndRom) {
+  auto memory = make(1 << 20);
+  const unsigned before = memory->map_version();
+  EXPECT_THAT(memory->mappings(),
+              ElementsAre(PhysicalMemory::Mapping{{0}, 1 << 20, memory->ram_page({0}), true}));
+  Device device;
+  ASSERT_TRUE(memory->add_mmio({0x20010}, 0x10, device));
+  ASSERT_TRUE(memory->add_rom({0xe0000}, std::vector<std::uint8_t>(0x2000, 0x5a)));
+  ASSERT_TRUE(memory->add_rom({0xffff0000}, std::vector<std::uint8_t>(0x10000, 0xf4)));
+  EXPECT_NE(memory->map_version(), before);
+  const auto all = memory->mappings();
+  ASSERT_EQ(all.size(), 5u);
+  const std::pair<std::uint64_t, std::uint64_t> places[] = {{0, 0x20000},
+                                                            {0x21000, 0xbf000},
+                                                            {0xe0000, 0x2000},
+                                                            {0xe2000, 0x1e000},
+                                                            {0xffff0000, 0x10000}};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].start.value, places[i].first);
+    EXPECT_EQ(all[i].bytes, places[i].second);
+    EXPECT_EQ(all[i].writable, i != 2 && i != 4);
+    EXPECT_EQ(all[i].host, memory->readable_page(all[i].start));
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(all[i].host) % kPageBytes, 0u);
+  }
+}
+
 TEST(PhysicalMemory, ObserverHearsEveryWriteToAWatchedPageBeforeIt) {
   auto memory = make(1 << 20);
   Observer observer(*memory);
