@@ -3,7 +3,6 @@
 #include "codecache/arena.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -17,23 +16,19 @@ void copy_bytes(std::uint8_t* to, const std::uint8_t* from, std::size_t bytes) {
 }
 }  // namespace
 
+// Shared memory without a file of its own: the host's perf looks for names (perf-PID.map) only there.
 tl::expected<std::unique_ptr<Arena>, std::string> Arena::create(std::size_t bytes) {
   std::unique_ptr<Arena> arena(new Arena);
   arena->bytes_ = bytes;
-  const int fd = memfd_create("ringshift-code", MFD_CLOEXEC);
-  if (fd < 0 || ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
-    const std::string reason = std::strerror(errno);
-    if (fd >= 0) close(fd);
-    return tl::unexpected("cannot create the code cache: " + reason);
-  }
-  void* w = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  void* x = mmap(nullptr, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-  const std::string reason = std::strerror(errno);
-  close(fd);
-  if (w != MAP_FAILED) arena->write_ = static_cast<std::uint8_t*>(w);
+  void* w = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (w == MAP_FAILED)
+    return tl::unexpected("cannot create the code cache: " + std::string(std::strerror(errno)));
+  arena->write_ = static_cast<std::uint8_t*>(w);
+  // mremap(2): an old size of zero makes a second mapping of the same pages.
+  void* x = mremap(w, 0, bytes, MREMAP_MAYMOVE);
   if (x != MAP_FAILED) arena->run_ = static_cast<std::uint8_t*>(x);
-  if (w == MAP_FAILED || x == MAP_FAILED)
-    return tl::unexpected("cannot map the code cache: " + reason);
+  if (x == MAP_FAILED || mprotect(x, bytes, PROT_READ | PROT_EXEC) != 0)
+    return tl::unexpected("cannot map the code cache: " + std::string(std::strerror(errno)));
   return arena;
 }
 

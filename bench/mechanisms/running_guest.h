@@ -40,6 +40,7 @@ class RunningGuest {
   }
 
   guest::PhysicalMemory& memory() { return *memory_; }
+  runtime::Vcpu& vcpu() { return *vcpu_; }
 
   // False: the guest did not get to its end.
   bool run(std::uint64_t times) {

@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "runtime/profile/page_hash.h"
+#include "runtime/profile/thin_out.h"
 #include "runtime/profile/thunk_names.h"
 
 namespace ringshift::runtime::profile {
@@ -29,15 +30,6 @@ std::int64_t now_ns(clockid_t clock) {
 
 const std::uint8_t* host_pointer(std::uint64_t address) {
   return reinterpret_cast<const std::uint8_t*>(address);
-}
-
-// Every second one goes, and those to come are as far apart.
-template <typename T>
-void thin_out(std::vector<T>& list, std::size_t most, std::int64_t& step) {
-  if (list.size() < most) return;
-  for (std::size_t i = 0; 2 * i < list.size(); ++i) list[i] = std::move(list[2 * i]);
-  list.resize((list.size() + 1) / 2);
-  step *= 2;
 }
 
 }  // namespace

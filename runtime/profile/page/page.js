@@ -110,7 +110,7 @@ function showBoard() {
 const sections = [...document.querySelectorAll('main > section')];
 
 function showTab(id) {
-  for (const section of sections) section.classList.toggle('shown', section.id === id);
+  for (const section of sections) section.classList.toggle('shown', section.dataset.tab === id);
   for (const button of byId('tabs').children)
     button.setAttribute('aria-selected', String(button.dataset.tab === id));
   if (id === 'flame') drawFlame();
@@ -118,14 +118,14 @@ function showTab(id) {
 
 function makeTabs() {
   byId('tabs').replaceChildren(...sections.map((section) => element('button', {
-    role: 'tab', 'data-tab': section.id, onclick: () => { location.hash = section.id; },
+    role: 'tab', 'data-tab': section.dataset.tab, onclick: () => { location.hash = section.dataset.tab; },
   }, section.dataset.title)));
 }
 
 // "#blocks", "#blocks/3": a tab, and a block in it.
 function followAddress() {
   const [tab, block] = location.hash.slice(1).split('/');
-  showTab(sections.some((s) => s.id === tab) ? tab : 'summary');
+  showTab(sections.some((s) => s.dataset.tab === tab) ? tab : 'summary');
   if (tab === 'blocks' && block !== undefined) showBlock(Number(block));
 }
 

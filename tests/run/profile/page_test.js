@@ -41,7 +41,7 @@
 
     await tab('blocks');
     const rows = all('#block-list tbody tr');
-    check('blocks', rows.length >= 2 && document.getElementById('blocks').classList.contains('shown'));
+    check('blocks', rows.length >= 2 && document.querySelector('section[data-tab=blocks]').classList.contains('shown'));
     await click(rows[0]);
     const guest = text('#block-detail .guest');
     const host = text('#block-detail .host');
