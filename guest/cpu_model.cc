@@ -190,6 +190,8 @@ std::uint64_t cr4_of(const FeatureSet& features) {
       {feature::kXsave, cr4::kOsxsave},
       {feature::kSmep, cr4::kSmep},
       {feature::kSmap, cr4::kSmap},
+      {feature::kPku, cr4::kPke},
+      {feature::kPks, cr4::kPks},
   };
   std::uint64_t result = 0;
   for (const Cr4Bits& b : kBits)
@@ -293,6 +295,9 @@ CpuidResult CpuModel::cpuid(std::uint32_t leaf, std::uint32_t subleaf, const Cpu
     case 1:
       r.ebx |= (apic_id & 0xff) << 24;
       if (state.cr4 & cr4::kOsxsave) r.ecx |= 1u << feature::kOsxsave.bit;
+      break;
+    case 7:
+      if (subleaf == 0 && (state.cr4 & cr4::kPke)) r.ecx |= 1u << feature::kOspke.bit;
       break;
     case 0xb:
       r.ecx = (r.ecx & ~0xffu) | (subleaf & 0xff);

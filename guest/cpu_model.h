@@ -55,11 +55,12 @@ inline constexpr Feature kFsgsbase{7, 0, Feature::kEbx, 0}, kTscAdjust{7, 0, Fea
     kSha{7, 0, Feature::kEbx, 29}, kAvx512bw{7, 0, Feature::kEbx, 30},
     kAvx512vl{7, 0, Feature::kEbx, 31};
 inline constexpr Feature kAvx512vbmi{7, 0, Feature::kEcx, 1}, kUmip{7, 0, Feature::kEcx, 2},
-    kPku{7, 0, Feature::kEcx, 3}, kAvx512vbmi2{7, 0, Feature::kEcx, 6},
+    kPku{7, 0, Feature::kEcx, 3}, kOspke{7, 0, Feature::kEcx, 4},
+    kAvx512vbmi2{7, 0, Feature::kEcx, 6},
     kGfni{7, 0, Feature::kEcx, 8}, kVaes{7, 0, Feature::kEcx, 9},
     kVpclmulqdq{7, 0, Feature::kEcx, 10}, kAvx512vnni{7, 0, Feature::kEcx, 11},
     kAvx512bitalg{7, 0, Feature::kEcx, 12}, kAvx512vpopcntdq{7, 0, Feature::kEcx, 14},
-    kRdpid{7, 0, Feature::kEcx, 22};
+    kRdpid{7, 0, Feature::kEcx, 22}, kPks{7, 0, Feature::kEcx, 31};
 inline constexpr Feature kFsrm{7, 0, Feature::kEdx, 4}, kAvx512vp2intersect{7, 0, Feature::kEdx, 8},
     kSerialize{7, 0, Feature::kEdx, 14}, kArchCapabilities{7, 0, Feature::kEdx, 29},
     kAvxVnni{7, 1, Feature::kEax, 4}, kAvx512bf16{7, 1, Feature::kEax, 5};
@@ -148,7 +149,7 @@ class CpuModel {
   static tl::expected<CpuModel, std::string> create(std::string_view spec,
                                                     const FeatureSet* limit = nullptr);
 
-  // The leaf as the guest sees it now: OSXSAVE, APIC ID and XSAVE sizes follow the state.
+  // The leaf as the guest sees it now: OSXSAVE, OSPKE, APIC ID and XSAVE sizes follow the state.
   CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuState& state,
                     std::uint32_t apic_id) const;
   // Whether the answer depends on `apic_id`, which costs a question of the board.

@@ -126,7 +126,7 @@ constexpr auto kNames = std::to_array<NamedFeature>({
 
     {"avx512vbmi", "", f::kAvx512vbmi, kHost},
     {"umip", "", f::kUmip, kRingshift},
-    {"pku", "", f::kPku, kNobody},
+    {"pku", "", f::kPku, kRingshift},
     {"waitpkg", "", ecx7(5), kNobody},
     {"avx512vbmi2", "", f::kAvx512vbmi2, kHost},
     {"shstk", "", ecx7(7), kNobody},
@@ -141,6 +141,7 @@ constexpr auto kNames = std::to_array<NamedFeature>({
     {"cldemote", "", ecx7(25), kNobody},
     {"movdiri", "", ecx7(27), kNobody},
     {"movdir64b", "", ecx7(28), kNobody},
+    {"pks", "", f::kPks, kRingshift},
 
     {"fsrm", "", f::kFsrm, kHost},
     {"avx512-vp2intersect", "", f::kAvx512vp2intersect, kHost},
@@ -278,6 +279,9 @@ constexpr auto kDependencies = std::to_array<FeatureDependency>({
     {f::kTscAdjust, f::kTsc},
     {f::kRdtscp, f::kTsc},
     {f::kInvariantTsc, f::kTsc},
+    {f::kPku, f::kXsave},
+    {f::kPku, f::kLongMode},
+    {f::kPks, f::kLongMode},
 });
 
 constexpr char folded(char c) {

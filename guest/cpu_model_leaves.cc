@@ -15,6 +15,7 @@ namespace {
 constexpr std::uint32_t kHypervisorBase = 0x40000000, kHypervisorTiming = 0x40000010,
                         kSecondHypervisorBase = 0x40000100;
 constexpr unsigned kLinearAddressBits = 48;
+constexpr std::uint32_t kPkruComponent = 9;
 // The local APIC's timer input, in leaf 15H and in the hypervisor's timing leaf.
 constexpr std::uint32_t kApicBusKhz = 1'000'000;
 
@@ -149,6 +150,8 @@ void Builder::xsave(std::uint64_t components) {
   for (std::uint32_t i = 2; i < 63; ++i) {
     if (!(components >> i & 1)) continue;
     CpuidResult r = host_.leaf(0xd, i);
+    // Protection keys need nothing of the host's: without them there PKRU follows the rest.
+    if (i == kPkruComponent && !r.eax) r = {8, (end + 63) & ~63u, 0, 0};
     r.ecx &= 2;  // 64-byte alignment in the compacted format; all components are XCR0's
     r.edx = 0;
     end = std::max(end, r.ebx + r.eax);
@@ -245,6 +248,7 @@ std::uint64_t xcr0_of(const FeatureSet& features) {
   std::uint64_t components = 3;
   if (features.has(feature::kAvx)) components |= 4;
   if (features.has(feature::kAvx512f)) components |= 0xe0;
+  if (features.has(feature::kPku)) components |= 1u << kPkruComponent;
   return components;
 }
 

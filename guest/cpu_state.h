@@ -39,7 +39,8 @@ inline constexpr std::uint64_t kVme = 1u << 0, kPvi = 1u << 1, kTsd = 1u << 2, k
                                kPse = 1u << 4, kPae = 1u << 5, kMce = 1u << 6, kPge = 1u << 7,
                                kPce = 1u << 8, kOsfxsr = 1u << 9, kOsxmmexcpt = 1u << 10,
                                kUmip = 1u << 11, kFsgsbase = 1u << 16, kPcide = 1u << 17,
-                               kOsxsave = 1u << 18, kSmep = 1u << 20, kSmap = 1u << 21;
+                               kOsxsave = 1u << 18, kSmep = 1u << 20, kSmap = 1u << 21,
+                               kPke = 1u << 22, kPks = 1u << 24;
 }
 namespace efer {
 inline constexpr std::uint64_t kSce = 1u << 0, kLme = 1u << 8, kLma = 1u << 10, kNxe = 1u << 11;
@@ -93,6 +94,7 @@ struct Msrs {
   std::uint64_t spec_ctrl = 0;
   std::uint64_t debugctl = 0;
   std::uint64_t xss = 0;
+  std::uint32_t pkrs = 0;  // rights of supervisor pages by protection key
   std::uint64_t kvm_system_time = 0, kvm_wall_clock = 0, kvm_steal_time = 0;
   std::uint64_t mcg_status = 0, mcg_ctl = 0;
   std::uint64_t hwcr = 1u << 24;  // AMD: TscFreqSel, the TSC counts at the P0 frequency
@@ -119,6 +121,9 @@ struct alignas(64) CpuState {
   TableRegister gdtr, idtr;
 
   std::uint64_t cr0 = 0x60000010, cr2 = 0, cr3 = 0, cr4 = 0, xcr0 = 1;
+  // Rights of user pages by protection key, two bits each: no access, no writes. KVM keeps its own
+  // in the XSAVE image.
+  std::uint32_t pkru = 0;
   std::array<std::uint64_t, 4> pdpte{};  // loaded with CR3 under PAE paging
   std::array<std::uint64_t, 8> dr{0, 0, 0, 0, 0, 0, 0xffff0ff0, 0x400};
   Msrs msr;

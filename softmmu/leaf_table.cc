@@ -35,9 +35,9 @@ std::optional<LeafTable::Page> LeafTable::page(guest::LinearAddress a) const {
   if (!walker_.is_leaf(value, shift_) || (value & walker_.reserved_in(value, shift_)))
     return std::nullopt;
   const std::uint64_t granted = granted_ & value;
-  if (!walker_.permits(AccessKind::kRead, granted)) return std::nullopt;
+  if (!walker_.permits(AccessKind::kRead, granted, value)) return std::nullopt;
   return Page{walker_.page_frame(value, shift_),
-              (value & entry::kDirty) && walker_.permits(AccessKind::kWrite, granted),
+              (value & entry::kDirty) && walker_.permits(AccessKind::kWrite, granted, value),
               (value & entry::kGlobal) && (walker_.state_.cr4 & guest::cr4::kPge)};
 }
 

@@ -24,7 +24,8 @@ constexpr std::uint64_t kPcidMask = 0xfff;
 constexpr std::uint64_t kCpl3 = Mmu::Selection::kCpl3;
 constexpr std::uint64_t kCr0Bits = cr0::kPg | cr0::kWp;
 constexpr std::uint64_t kCr4Bits =
-    cr4::kPse | cr4::kPae | cr4::kPge | cr4::kPcide | cr4::kSmep | cr4::kSmap;
+    cr4::kPse | cr4::kPae | cr4::kPge | cr4::kPcide | cr4::kSmep | cr4::kSmap |
+    cr4::kPke | cr4::kPks;
 constexpr std::uint64_t kEferBits = efer::kLma | efer::kNxe;
 constexpr std::uint64_t kVariantBits = Mmu::Selection::kVariant;
 constexpr unsigned kVariantShift = std::countr_zero(kVariantBits);
@@ -138,7 +139,8 @@ void Mmu::set_listener(ViewListener* listener) {
       if (view) view->set_listener(listener);
 }
 
-std::optional<LeafTable> Mmu::leaf_table(LinearAddress a) const {
+std::optional<LeafTable> Mmu::leaf_table(LinearAddress a) {
+  keys_in_use_ = {kAnyKey, kAnyKey};  // what is taken from the table is not told of
   return LeafTable::find(memory_, state_, features_, a, data_access(AccessKind::kRead));
 }
 
@@ -158,6 +160,7 @@ Checked<Translation> Mmu::walk_counted(LinearAddress a, Access access) {
 std::uint8_t* Mmu::fill(View& view, LinearAddress a, Access access,
                         const Translation& translation) {
   if (watching_ && page_has_watchpoint(a)) return nullptr;
+  keys_in_use_[translation.user_page] |= 3u << (2 * translation.key);
   const bool write = access.kind == AccessKind::kWrite;
   const PhysicalAddress physical = translation.address;
   std::uint8_t* page = memory_.ram_page(physical);
@@ -326,6 +329,13 @@ void Mmu::for_each_view(unsigned pcid, F action) {
 void Mmu::flush_all(bool keep_global) {
   ++counters_.full_flushes;
   for_each_view(kNoPcid, [keep_global](View& view) { view.flush(keep_global); });
+}
+
+void Mmu::key_rights_changed(bool user_pages, std::uint32_t before, std::uint32_t after) {
+  const std::uint32_t taken_away = after & ~before;
+  if (!(taken_away & keys_in_use_[user_pages])) return;
+  flush_all(false);
+  keys_in_use_ = {};
 }
 
 void Mmu::flush_pcid(unsigned pcid, bool keep_global) {

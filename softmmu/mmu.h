@@ -96,6 +96,8 @@ class Mmu {
 
   void flush_all(bool keep_global);  // MOV CR3 without PCID, CR0/CR4/EFER changes (false)
   void flush_pcid(unsigned pcid, bool keep_global);
+  // PKRU (of user pages) or IA32_PKRS: views hold what the rights let in.
+  void key_rights_changed(bool user_pages, std::uint32_t before, std::uint32_t after);
   void flush_page(guest::LinearAddress a);                             // INVLPG
   void flush_page_pcid(unsigned pcid, guest::LinearAddress a);         // INVPCID type 0
   void drop_jump(std::uint64_t page_offset, std::uint64_t host_code);  // in every view
@@ -115,7 +117,7 @@ class Mmu {
   // For each view, also those to come: see View::set_unexpected_return().
   void set_unexpected_return(std::uint64_t host_code);
   // The pages around `a` as the current view may cache them.
-  std::optional<LeafTable> leaf_table(guest::LinearAddress a) const;
+  std::optional<LeafTable> leaf_table(guest::LinearAddress a);
   // A walk that changes nothing, under the state in which `view` is current; for tests.
   guest::Checked<Translation> fresh_walk(const View& view, guest::LinearAddress a,
                                          AccessKind kind) const;
@@ -181,6 +183,10 @@ class Mmu {
   std::vector<bool> maybe_writable_;  // RAM pages that some view may hold writable
   Watchpoints watchpoints_{};
   bool watching_ = false;  // any of them
+  // Protection keys of pages that some view may hold, two bits each as in the rights, for pages of
+  // the supervisor and of the user.
+  static constexpr std::uint32_t kAnyKey = ~0u;
+  std::array<std::uint32_t, 2> keys_in_use_{};
   MmuCounters counters_;
 };
 

@@ -89,8 +89,20 @@ PhysicalAddress Walker::page_frame(std::uint64_t leaf, unsigned shift) const {
   return {(leaf & bits(22, 31)) | (leaf & bits(13, 20)) << 19};
 }
 
+// SDM Vol. 3 "Protection Keys": of data only, and a right to write matters where R/W does.
+bool Walker::key_permits(AccessKind kind, std::uint64_t granted, std::uint64_t leaf) const {
+  if (kind == AccessKind::kExecute) return true;
+  const auto rights = key_rights(state_, granted & entry::kUser);
+  if (!rights) return true;
+  const std::uint32_t denied = *rights >> (2 * key_of(leaf));
+  if (denied & key::kNoAccess) return false;
+  return kind != AccessKind::kWrite || !(denied & key::kNoWrite) ||
+         (!access_.user && !(state_.cr0 & cr0::kWp));
+}
+
 // SDM Vol. 3 "Determination of Access Rights".
-bool Walker::permits(AccessKind kind, std::uint64_t granted) const {
+bool Walker::permits(AccessKind kind, std::uint64_t granted, std::uint64_t leaf) const {
+  if (!key_permits(kind, granted, leaf)) return false;
   const bool user_page = granted & entry::kUser;
   if (access_.user) {
     if (!user_page) return false;
@@ -159,15 +171,18 @@ Checked<Translation> Walker::run() {
   if (!state_.paging()) return Translation{unpaged(), guest::kPageBytes, true, false};
   for (;;) {
     if (auto status = descend(); !status) return tl::unexpected(status.error());
-    if (!permitted(access_.kind)) return fault(error::kPresent);
+    if (!permitted(access_.kind))
+      return fault(error::kPresent |
+                   (key_permits(access_.kind, granted_, leaf()) ? 0 : error::kProtectionKey));
     if (update_ad_ && !set_accessed_and_dirty()) continue;
 
-    const std::uint64_t leaf = path_[steps_ - 1].value;
     Translation result;
     result.page_bytes = std::uint64_t{1} << shift_;
     result.address = found();
-    result.writable = (leaf & entry::kDirty) && permitted(AccessKind::kWrite);
-    result.global = (leaf & entry::kGlobal) && (state_.cr4 & cr4::kPge);
+    result.writable = (leaf() & entry::kDirty) && permitted(AccessKind::kWrite);
+    result.global = (leaf() & entry::kGlobal) && (state_.cr4 & cr4::kPge);
+    result.user_page = granted_ & entry::kUser;
+    result.key = key_of(leaf());
     return result;
   }
 }

@@ -29,6 +29,8 @@ struct Translation {
   std::uint64_t page_bytes = 4096;  // 4 KiB, 2 MiB, 4 MiB or 1 GiB
   bool writable = false;  // a write of the same privilege needs no further walk (D is set)
   bool global = false;
+  bool user_page = false;  // accessible in user mode, as far as its entries say
+  unsigned key = 0;        // its protection key, whether in use or not
 };
 
 // What a processor model says about paging, so that a walk need not look CPUID up.

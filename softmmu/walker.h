@@ -14,7 +14,20 @@ inline constexpr std::uint64_t kPresent = 1u << 0, kWritable = 1u << 1, kUser = 
 
 // SDM Vol. 3 "Page-Fault Exceptions".
 namespace error {
-inline constexpr std::uint32_t kPresent = 1, kWrite = 2, kUser = 4, kReserved = 8, kFetch = 16;
+inline constexpr std::uint32_t kPresent = 1, kWrite = 2, kUser = 4, kReserved = 8, kFetch = 16,
+                               kProtectionKey = 32;
+}
+
+// SDM Vol. 3 "Protection Keys": what the two bits of a key deny.
+namespace key {
+inline constexpr std::uint32_t kNoAccess = 1, kNoWrite = 2;
+}
+constexpr unsigned key_of(std::uint64_t leaf) { return leaf >> 59 & 15; }
+// The register that speaks for pages of the user or of the supervisor, while any does.
+inline std::optional<std::uint32_t> key_rights(const guest::CpuState& state, bool user_page) {
+  const std::uint64_t enabled = user_page ? guest::cr4::kPke : guest::cr4::kPks;
+  if (!(state.cr4 & enabled) || !state.long_mode_active()) return std::nullopt;
+  return user_page ? state.pkru : state.msr.pkrs;
 }
 
 // Bits first..last of a word.
@@ -52,7 +65,7 @@ class Walker {
   guest::Status descend();
   // Of the byte asked for; after descend().
   guest::PhysicalAddress found() const {
-    const std::uint64_t page = page_frame(path_[steps_ - 1].value, shift_).value;
+    const std::uint64_t page = page_frame(leaf(), shift_).value;
     return {(page + (linear_ & bits(0, shift_ - 1))) & state_.address_mask};
   }
   guest::PhysicalAddress unpaged() const { return {linear_ & state_.address_mask}; }
@@ -79,8 +92,10 @@ class Walker {
   bool is_leaf(std::uint64_t value, unsigned shift) const {
     return shift == kPteShift || ((value & entry::kPageSize) && (mode_.page_sizes >> shift & 1));
   }
-  bool permitted(AccessKind kind) const { return permits(kind, granted_); }
-  bool permits(AccessKind kind, std::uint64_t granted) const;
+  bool permitted(AccessKind kind) const { return permits(kind, granted_, leaf()); }
+  bool permits(AccessKind kind, std::uint64_t granted, std::uint64_t leaf) const;
+  bool key_permits(AccessKind kind, std::uint64_t granted, std::uint64_t leaf) const;
+  std::uint64_t leaf() const { return path_[steps_ - 1].value; }
   bool set_accessed_and_dirty();
   tl::unexpected<guest::GuestFault> fault(std::uint32_t cause) const;
 

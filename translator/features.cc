@@ -144,6 +144,7 @@ constexpr IsaRow kIsaRows[] = {
     {ZYDIS_ISA_SET_PPRO, Unit::kInteger, {}},
     {ZYDIS_ISA_SET_PREFETCHWT1, Unit::kInteger, {feature::kPrefetchw}},
     {ZYDIS_ISA_SET_PREFETCH_NOP, Unit::kInteger, {}},
+    {ZYDIS_ISA_SET_PKU, Unit::kInteger, {feature::kPku}},
     {ZYDIS_ISA_SET_RDPID, Unit::kInteger, {feature::kRdpid}},
     {ZYDIS_ISA_SET_RDPMC, Unit::kInteger, {}},
     {ZYDIS_ISA_SET_RDRAND, Unit::kInteger, {feature::kRdrand}},

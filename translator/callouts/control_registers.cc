@@ -91,7 +91,8 @@ Status check_cr4(const Core& core, std::uint64_t value) {
 Status write_cr4(Core& core, std::uint64_t value) {
   constexpr std::uint64_t kReloadsPdptes = cr4::kPae | cr4::kPge | cr4::kPse | cr4::kSmep;
   constexpr std::uint64_t kFlushes =
-      cr4::kPse | cr4::kPae | cr4::kPge | cr4::kPcide | cr4::kSmep | cr4::kSmap;
+      cr4::kPse | cr4::kPae | cr4::kPge | cr4::kPcide |
+                                     cr4::kSmep | cr4::kSmap | cr4::kPke | cr4::kPks;
   CpuState& s = core.state;
   RS_CHECK(check_cr4(core, value));
   const std::uint64_t changed = s.cr4 ^ value;

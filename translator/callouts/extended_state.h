@@ -17,7 +17,8 @@ namespace ringshift::translator {
 
 // SDM Vol. 1 "XSAVE-Supported Features and State-Component Bitmaps".
 namespace component {
-inline constexpr unsigned kX87 = 0, kSse = 1, kAvx = 2, kOpmask = 5, kZmmHi256 = 6, kHi16Zmm = 7;
+inline constexpr unsigned kX87 = 0, kSse = 1, kAvx = 2, kOpmask = 5, kZmmHi256 = 6, kHi16Zmm = 7,
+                          kPkru = 9;
 inline constexpr unsigned kFirstExtended = 2, kCount = 32;
 }  // namespace component
 constexpr std::uint64_t bit_of(unsigned component_number) {

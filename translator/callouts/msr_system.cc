@@ -11,7 +11,7 @@ using guest::Seg;
 
 constexpr std::uint32_t kArchCapabilities = 0x10a, kSysenterCs = 0x174, kSysenterEsp = 0x175,
                         kSysenterEip = 0x176, kMiscEnable = 0x1a0, kDebugCtl = 0x1d9,
-                        kLastBranchFirst = 0x1db, kLastBranchLast = 0x1de, kEfer = 0xc0000080,
+                        kLastBranchFirst = 0x1db, kLastBranchLast = 0x1de, kPkrs = 0x6e1, kEfer = 0xc0000080,
                         kStar = 0xc0000081, kLstar = 0xc0000082, kCstar = 0xc0000083,
                         kSfmask = 0xc0000084, kFsBase = 0xc0000100, kGsBase = 0xc0000101,
                         kKernelGsBase = 0xc0000102;
@@ -67,6 +67,15 @@ bool write_efer(Core& core, std::uint64_t value) {
   return true;
 }
 
+// SDM Vol. 3 "Protection Keys".
+bool write_pkrs(Core& core, std::uint64_t value) {
+  if (value >> 32) return false;
+  const std::uint32_t before = core.state.msr.pkrs;
+  core.state.msr.pkrs = static_cast<std::uint32_t>(value);
+  core.mmu.key_rights_changed(false, before, core.state.msr.pkrs);
+  return true;
+}
+
 // DEVIATION: LBR and BTF are kept but have no effect: no branch is recorded, and TF traps after
 // every instruction even with BTF set.
 bool write_debug_control(Core& core, std::uint64_t value) {
@@ -85,6 +94,8 @@ MsrValue read_system_msr(const Core& core, std::uint32_t index) {
       return has_efer(core) ? MsrValue(m.efer) : std::nullopt;
     case kSfmask:
       return core.model.has(feature::kLongMode) ? MsrValue(m.sfmask) : std::nullopt;
+    case kPkrs:
+      return core.model.has(feature::kPks) ? MsrValue(m.pkrs) : std::nullopt;
     case kMiscEnable:
       return (m.misc_enable & ~kMiscEnableReadOnly) | kMiscEnableOnes;
     case kDebugCtl:
@@ -111,6 +122,9 @@ MsrWrite write_system_msr(Core& core, std::uint32_t index, std::uint64_t value) 
       if (!core.model.has(feature::kLongMode)) return MsrWrite::kNotMine;
       core.state.msr.sfmask = value & 0xffffffff;
       return MsrWrite::kDone;
+    case kPkrs:
+      return core.model.has(feature::kPks) ? written_if(write_pkrs(core, value))
+                                           : MsrWrite::kNotMine;
     case kMiscEnable:
       core.state.msr.misc_enable = value & ~kMiscEnableReadOnly;
       return MsrWrite::kDone;

@@ -14,6 +14,7 @@
 #include "translator/callouts/halt.h"
 #include "translator/callouts/msr.h"
 #include "translator/callouts/paravirtual_time.h"
+#include "translator/callouts/protection_keys.h"
 #include "translator/callouts/selector_checks.h"
 #include "translator/callouts/tlb_control.h"
 #include "translator/instruction_table.h"
@@ -59,6 +60,9 @@ inline constexpr std::array kSystemRows = {
     Row{ZYDIS_MNEMONIC_STI, sti, Trait::kEndsBlock, "STI"},
     Row{ZYDIS_MNEMONIC_CLAC, clac, Trait::kEndsBlock, "CLAC"},
     Row{ZYDIS_MNEMONIC_STAC, stac, Trait::kEndsBlock, "STAC"},
+
+    Row{ZYDIS_MNEMONIC_RDPKRU, read_user_key_rights, Trait::kNone, "RDPKRU"},
+    Row{ZYDIS_MNEMONIC_WRPKRU, write_user_key_rights, Trait::kEndsBlock, "WRPKRU"},
 
     Row{ZYDIS_MNEMONIC_INVLPG, invlpg, Trait::kRing0 | Trait::kEndsBlock, "INVLPG"},
     Row{ZYDIS_MNEMONIC_INVPCID, invpcid, Trait::kRing0 | Trait::kEndsBlock, "INVPCID"},

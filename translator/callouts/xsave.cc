@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "translator/callouts/fx_image.h"
+#include "translator/callouts/protection_keys.h"
 
 namespace ringshift::translator {
 namespace {
@@ -21,7 +22,8 @@ constexpr std::uint64_t kX87Bit = bit_of(component::kX87), kSseBit = bit_of(comp
 constexpr std::uint64_t kAvx512Bits =
     bit_of(component::kOpmask) | bit_of(component::kZmmHi256) | bit_of(component::kHi16Zmm);
 constexpr std::uint64_t kMpxBits = bit_of(3) | bit_of(4);
-constexpr std::size_t kAlignment = 64;
+constexpr std::uint64_t kPkruBit = bit_of(component::kPkru);
+constexpr std::size_t kAlignment = 64, kPkruBytes = 8;
 constexpr std::array<std::uint8_t, guest::kXsaveBytes> kZeros{};
 
 enum class Form : std::uint8_t { kPlain, kOptimized, kCompactedForm };
@@ -111,8 +113,13 @@ std::uint64_t edx_eax(const Core& core) {
 unsigned xmm_registers(const Core& core) { return core.state.in_64bit_code() ? 16 : 8; }
 
 // HW: XSAVEC and XGETBV(1) count SSE state as in use when only MXCSR differs; XSAVE does not.
-std::uint64_t in_use_with_mxcsr(const ExtendedState& x) {
-  return x.in_use() | (x.mxcsr() != kInitialMxcsr ? kSseBit : 0);
+std::uint64_t mxcsr_in_use(const ExtendedState& x) {
+  return x.mxcsr() != kInitialMxcsr ? kSseBit : 0;
+}
+
+// PKRU is not part of what the host keeps for the guest.
+std::uint64_t in_use(const Core& core, const ExtendedState& x) {
+  return (x.in_use() & ~kPkruBit) | (core.state.pkru != 0 ? kPkruBit : 0);
 }
 
 // SDM Vol. 1 "Operation of XSAVE", "Operation of XSAVEOPT", "Operation of XSAVEC".
@@ -122,8 +129,8 @@ Result save(Core& core, const Operation& op, Form form) {
   const bool compacted = form == Form::kCompactedForm;
   const std::uint64_t requested = core.state.xcr0 & edx_eax(core);
   const ExtendedState x(core);
-  const std::uint64_t in_use = (compacted ? in_use_with_mxcsr(x) : x.in_use()) & requested;
-  const std::uint64_t stored = form == Form::kPlain ? requested : in_use;
+  const std::uint64_t live = (in_use(core, x) | (compacted ? mxcsr_in_use(x) : 0)) & requested;
+  const std::uint64_t stored = form == Form::kPlain ? requested : live;
   const AreaLayout layout = layout_of(core, requested, stored, compacted);
   RS_ASSIGN(linear, area_operand(core, op, layout.total, true));
 
@@ -139,10 +146,14 @@ Result save(Core& core, const Operation& op, Form form) {
   if (compacted ? stored & kSseBit : requested & (kSseBit | kAvxBit))
     stores.add(area::kMxcsr, image.data() + area::kMxcsr, 8);
   if (stored & kSseBit) stores.add(area::kXmm, image.data() + area::kXmm, xmm_registers(core) * 16);
-  for (unsigned i = component::kFirstExtended; i < component::kCount; ++i)
-    stores.add(layout.at[i], x.in_use(i) ? x.data(layout.own[i]) : kZeros.data(), layout.bytes[i]);
+  std::array<std::uint8_t, kPkruBytes> pkru{};
+  store_host(pkru.data(), core.state.pkru);
+  for (unsigned i = component::kFirstExtended; i < component::kCount; ++i) {
+    const std::uint8_t* own = x.in_use(i) ? x.data(layout.own[i]) : kZeros.data();
+    stores.add(layout.at[i], i == component::kPkru ? pkru.data() : own, layout.bytes[i]);
+  }
 
-  std::array<std::uint64_t, 2> header{in_use, requested | kCompacted};
+  std::array<std::uint64_t, 2> header{live, requested | kCompacted};
   const auto* header_bytes = reinterpret_cast<const std::uint8_t*>(header.data());
   stores.add(area::kXstateBv, header_bytes, compacted ? 16 : 8);
   RS_CHECK(stores.probe(core, linear));
@@ -209,6 +220,10 @@ void restore_legacy(Core& core, ExtendedState& x, std::uint64_t requested, std::
 
 // `from` is null when the component takes its initial value.
 void restore_component(Core& core, ExtendedState& x, unsigned number, const std::uint8_t* from) {
+  if (number == component::kPkru) {
+    set_user_key_rights(core, from ? load_host<std::uint32_t>(from) : 0);
+    return;
+  }
   const ComponentLayout own = component_layout(core, number);
   const std::size_t bytes = bytes_in_mode(number, own.bytes, core.state.in_64bit_code());
   if (bytes == 0) return;
@@ -276,11 +291,12 @@ Result get_extended_control(Core& core, const Operation&) {
   if (!core.model.has(feature::kXsave) || !(core.state.cr4 & cr4::kOsxsave))
     return tl::unexpected(invalid_opcode());
   const auto index = static_cast<std::uint32_t>(core.state.reg(Gpr::kRcx));
+  const ExtendedState x(core);
   std::uint64_t value;
   if (index == 0)
     value = core.state.xcr0;
   else if (index == 1 && core.model.has(feature::kXgetbv1))
-    value = core.state.xcr0 & in_use_with_mxcsr(ExtendedState(core));
+    value = core.state.xcr0 & (in_use(core, x) | mxcsr_in_use(x));
   else
     return tl::unexpected(general_protection());
   core.state.reg(Gpr::kRax) = static_cast<std::uint32_t>(value);

@@ -22,7 +22,7 @@ class XsaveTest : public CalloutTest {
   void enter_with_xsave() {
     enter_long();
     state.cr4 |= guest::cr4::kOsfxsr | guest::cr4::kOsxsave;
-    state.xcr0 = model.supported_xcr0();
+    state.xcr0 = model.supported_xcr0() & ~bit_of(component::kPkru);  // the host may lack it
     set_host_mask();
   }
   void set_mask(std::uint64_t mask) {
@@ -214,6 +214,35 @@ TEST_F(XsaveTest, ExtendedControlRegister) {
   EXPECT_EQ(state.reg(Gpr::kRdx), 0u);
   state.reg(Gpr::kRcx) = 2;
   EXPECT_TRUE(faults_with(get_extended_control(core, operation(4)), guest::general_protection()));
+}
+
+// PKRU goes with the others, and has to be enabled; zero is its initial value.
+TEST_F(XsaveTest, PkruIsAComponent) {
+  enter_with_xsave();
+  if (!model.has(guest::feature::kPku)) GTEST_SKIP() << "the host's processor has no XSAVE";
+  const std::uint64_t kPkru = bit_of(component::kPkru);
+  const std::size_t at = component_layout(core, component::kPkru).offset;
+  state.pkru = 0x55555554;
+  EXPECT_EQ(
+      load_host<std::uint64_t>(save(SaveForm::kXsave, kPkru, {}).bytes.data() + area::kXstateBv),
+      0u)
+      << "not in XCR0";
+  state.xcr0 |= kPkru;
+  StateArea saved = save(SaveForm::kXsave, kPkru, {});
+  EXPECT_EQ(load_host<std::uint64_t>(saved.bytes.data() + area::kXstateBv), kPkru);
+  EXPECT_EQ(load_host<std::uint64_t>(saved.bytes.data() + at), 0x55555554u);
+
+  store_host<std::uint32_t>(saved.bytes.data() + at, 0x0c);
+  ASSERT_EQ(restore(saved, kPkru), Next::kContinue);
+  EXPECT_EQ(state.pkru, 0x0cu);
+  store_host<std::uint64_t>(saved.bytes.data() + area::kXstateBv, 0);
+  ASSERT_EQ(restore(saved, kPkru), Next::kContinue);
+  EXPECT_EQ(state.pkru, 0u);
+
+  state.pkru = 1;
+  const StateArea compacted = save(SaveForm::kXsavec, kPkru | 2, {});
+  EXPECT_EQ(load_host<std::uint64_t>(compacted.bytes.data() + area::kXstateBv) & kPkru, kPkru);
+  EXPECT_EQ(load_host<std::uint64_t>(compacted.bytes.data() + area::kExtended), 1u);
 }
 
 TEST_F(XsaveTest, SupervisorFormsAreUndefined) {

@@ -378,6 +378,56 @@ TEST_P(SystemForms, AlignmentCheckFlagOpensUserPages) {
   EXPECT_EQ(machine.load<std::uint64_t>(kData), 50u);
 }
 
+// A store may follow WRPKRU at once, in the same loop, and its page is open and shut by turns: what
+// let it in before must not let it in once more.
+TEST_P(SystemForms, ProtectionKeysCloseWhatWasOpen) {
+  if (!machine.model.has(guest::feature::kPku)) GTEST_SKIP() << "no protection keys here";
+  constexpr std::uint64_t kKey1 = std::uint64_t{1} << 59;
+  constexpr unsigned kNoAccess1 = 4, kNoWrite1 = 8;
+  for (const unsigned denied : {kNoAccess1, kNoWrite1}) {
+    load_long(
+        [&](Assembler& a) {
+          const auto write_rights = [&a] { a.embed("\x0f\x01\xef", 3); };  // WRPKRU
+          Label again = a.newLabel();
+          a.mov(r12d, 50);
+          a.bind(again);
+          a.xor_(ecx, ecx);
+          a.xor_(edx, edx);
+          a.xor_(eax, eax);
+          write_rights();
+          a.add(qword_ptr(rdi), 1);
+          a.mov(eax, kNoWrite1);
+          write_rights();
+          a.mov(r13, qword_ptr(rdi));
+          a.dec(r12d);
+          a.jnz(again);
+          a.mov(eax, r14d);
+          write_rights();
+          a.cmp(r14d, kNoWrite1);
+          Label write = a.newLabel();
+          a.jz(write);
+          a.mov(r13, qword_ptr(rdi));
+          a.bind(write);
+          a.add(qword_ptr(rdi), 1);
+        },
+        3);
+    for (std::uint64_t page = 0; page < kRam; page += guest::kPageBytes) machine.map(page, page, 7);
+    machine.map(kData, kData, 7 | kKey1);
+    auto& s = machine.state();
+    s.cr4 |= guest::cr4::kPke;
+    s.reg(Gpr::kRdi) = kData;
+    s.reg(Gpr::kR14) = denied;
+    machine.vcpu->state_changed();
+    machine.store<std::uint64_t>(kData, 0);
+    const Stop stop = machine.run();
+    EXPECT_EQ(stop.vector, 14);
+    EXPECT_EQ(stop.error_code, 0x25u | (denied == kNoWrite1 ? 2u : 0u));
+    EXPECT_EQ(s.cr2, kData);
+    EXPECT_EQ(machine.load<std::uint64_t>(kData), 50u);
+    EXPECT_EQ(machine.reg(Gpr::kR13), 50u);
+  }
+}
+
 // VERR and VERW of each selector, from memory and from a register: only ZF changes, and a
 // descriptor that changes counts at once.
 TEST_P(SystemForms, VerifiesSegments) {

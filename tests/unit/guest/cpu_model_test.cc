@@ -188,7 +188,7 @@ TEST(CpuModel, XsaveComponentsLieWhereTheHostPutsThem) {
   const HostCpu host;
   const CpuState s = with_all_xstate(model);
   for (std::uint32_t i = 2; i < 63; ++i) {
-    if (!(model.supported_xcr0() >> i & 1)) continue;
+    if (!(model.supported_xcr0() >> i & 1) || host.leaf(0xd, i).eax == 0) continue;
     EXPECT_EQ(model.cpuid(0xd, i, s, 0).eax, host.leaf(0xd, i).eax);
     EXPECT_EQ(model.cpuid(0xd, i, s, 0).ebx, host.leaf(0xd, i).ebx);
   }
@@ -227,6 +227,25 @@ TEST(CpuModel, Pentium3HasNoLongMode) {
   EXPECT_TRUE(model.supported_cr4() & cr4::kPvi);
 }
 
+// Protection keys are Ringshift's own: a host without them has no place for PKRU.
+TEST(CpuModel, PkruHasAPlaceOfItsOwn) {
+  const CpuModel model = make("max");
+  if (!model.has(feature::kPku)) GTEST_SKIP() << "the host's processor has no XSAVE";
+  constexpr std::uint32_t kPkru = 9;
+  const CpuState s = with_all_xstate(model);
+  const CpuidResult pkru = model.cpuid(0xd, kPkru, s, 0);
+  EXPECT_EQ(pkru.eax, 8u);
+  for (std::uint32_t i = 2; i < kPkru; ++i) {
+    const CpuidResult other = model.cpuid(0xd, i, s, 0);
+    EXPECT_LE(other.ebx + other.eax, pkru.ebx) << i;
+  }
+  EXPECT_FALSE(model.cpuid(7, 0, s, 0).ecx >> feature::kOspke.bit & 1);
+  CpuState enabled = s;
+  enabled.cr4 |= cr4::kPke;
+  EXPECT_TRUE(model.cpuid(7, 0, enabled, 0).ecx >> feature::kOspke.bit & 1);
+  EXPECT_EQ(make("max,-pku").supported_xcr0() >> kPkru & 1, 0u);
+}
+
 TEST(CpuModel, DroppingAFeatureDropsWhatNeedsIt) {
   const CpuModel no_avx = make("max,-avx");
   EXPECT_FALSE(no_avx.has(feature::kAvx2));
@@ -236,7 +255,7 @@ TEST(CpuModel, DroppingAFeatureDropsWhatNeedsIt) {
   EXPECT_FALSE(no_avx.has(feature::kVaes));
   const HostCpu host;
   EXPECT_EQ(no_avx.has(feature::kAes), host.features().has(feature::kAes));
-  EXPECT_EQ(no_avx.supported_xcr0(), make("max").has(feature::kXsave) ? 3u : 1u);
+  EXPECT_EQ(no_avx.supported_xcr0(), make("max").has(feature::kXsave) ? 0x203u : 1u);
 
   const CpuModel no_xsave = make("max,xsave=off");
   EXPECT_EQ(no_xsave.supported_xcr0(), 1u);

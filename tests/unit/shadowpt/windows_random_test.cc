@@ -37,13 +37,34 @@ class RandomWindows : public ::testing::TestWithParam<unsigned> {
   std::uint64_t frame() { return kFirstFrame + pick(kFrames) * kPage; }
   std::uint64_t rights(bool no_execute) {
     return (pick(12) ? kP : 0) | (pick(4) ? kRw : 0) | (pick(2) ? kUs : 0) | (pick(4) ? kA : 0) |
-           (pick(3) ? kD : 0) | (pick(3) ? 0 : kG) | (no_execute && !pick(4) ? kXd : 0);
+           (pick(3) ? kD : 0) | (pick(3) ? 0 : kG) | (no_execute && !pick(4) ? kXd : 0) |
+           (no_execute ? any_key() : 0);
+  }
+  // Bits 62:59 of a leaf entry of 4-level paging.
+  std::uint64_t any_key() {
+    return state().long_mode_active() && !pick(3) ? (pick(15) + 1) << 59 : 0;
   }
   softmmu::Mmu& mmu() { return *w_.mmu; }
   guest::CpuState& state() { return w_.g.state; }
 
+  void change_key_rights() {
+    const bool user_pages = pick(2);
+    std::uint32_t& rights = user_pages ? state().pkru : state().msr.pkrs;
+    const std::uint32_t before = rights;
+    rights ^= static_cast<std::uint32_t>(random_() & random_() & random_());
+    mmu().key_rights_changed(user_pages, before, rights);
+  }
   void change_mode() {
-    switch (pick(6)) {
+    switch (pick(9)) {
+      case 6:
+        state().cr4 ^= cr4::kPke;
+        break;
+      case 7:
+        state().cr4 ^= cr4::kPks;
+        break;
+      case 8:
+        change_key_rights();
+        break;
       case 0:
         state().cr0 ^= cr0::kWp;
         break;

@@ -42,6 +42,10 @@ TEST(LeafTable, AgreesWithTheWalk) {
     PagingGuest g;
     if (random() % 2) g.state.cr4 |= guest::cr4::kSmap;
     if (random() % 2) g.state.cr4 |= guest::cr4::kPge;
+    if (random() % 2) g.state.cr4 |= guest::cr4::kPke;
+    if (random() % 2) g.state.cr4 |= guest::cr4::kPks;
+    g.state.pkru = static_cast<std::uint32_t>(random() & random());
+    g.state.msr.pkrs = static_cast<std::uint32_t>(random() & random());
     g.enter_long_mode();
     if (random() % 2) g.state.cr0 &= ~guest::cr0::kWp;
     if (random() % 2) g.state.msr.efer &= ~guest::efer::kNxe;
@@ -55,7 +59,7 @@ TEST(LeafTable, AgreesWithTheWalk) {
                             (level > 1 && random() % 8 ? kPs : 0) | (random() % 8 ? 0 : kXd) |
                             (random() % 8 ? 0 : std::uint64_t{1} << 51) |
                             (random() % 8 || level == 1 ? 0 : std::uint64_t{1} << 13);
-      value |= (random() % 8) * bytes & 0xffffffffff;
+      value |= ((random() % 8) * bytes & 0xffffffffff) | (random() & 15) << 59;
       g.memory->write({first + i * 8}, 8, value);
     }
     // The walk that finds the table must end at a page of its size.

@@ -56,7 +56,8 @@ class RandomGuest : public ::testing::TestWithParam<unsigned> {
   // G is the page's own, not the choice of the moment: what is global must be so in every space.
   std::uint64_t rights() {
     return (pick(8) ? kP : 0) | (pick(3) ? kRw : 0) | (pick(2) ? kUs : 0) | (pick(4) ? 0 : kXd) |
-           (pick(2) ? kA : 0) | (pick(2) ? kD : 0) | (pick(3) ? 0 : kG);
+           (pick(2) ? kA : 0) | (pick(2) ? kD : 0) | (pick(3) ? 0 : kG) |
+           (pick(3) ? 0 : (pick(15) + 1) << 59);
   }
 
   void remap_small() {
@@ -75,8 +76,24 @@ class RandomGuest : public ::testing::TestWithParam<unsigned> {
     else
       mmu_.flush_all(false);
   }
+  void change_key_rights() {
+    const bool user_pages = pick(2);
+    std::uint32_t& rights = user_pages ? g_.state.pkru : g_.state.msr.pkrs;
+    const std::uint32_t before = rights;
+    rights ^= static_cast<std::uint32_t>(random_() & random_() & random_());
+    mmu_.key_rights_changed(user_pages, before, rights);
+  }
   void change_mode() {
-    switch (pick(5)) {
+    switch (pick(8)) {
+      case 5:
+        g_.state.cr4 ^= cr4::kPke;
+        break;
+      case 6:
+        g_.state.cr4 ^= cr4::kPks;
+        break;
+      case 7:
+        change_key_rights();
+        break;
       case 0:
         g_.state.cr0 ^= cr0::kWp;
         break;

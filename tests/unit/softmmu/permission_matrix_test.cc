@@ -69,7 +69,10 @@ class PermissionMatrix : public ::testing::Test {
     s.cr0 = guest::cr0::kPe | guest::cr0::kPg | (q.wp ? guest::cr0::kWp : 0);
     s.cr4 = (q.pse ? guest::cr4::kPse : 0) | (q.smep ? guest::cr4::kSmep : 0) |
             (q.smap ? guest::cr4::kSmap : 0) | (q.pge ? guest::cr4::kPge : 0) |
+            (q.pke ? guest::cr4::kPke : 0) | (q.pks ? guest::cr4::kPks : 0) |
             (q.paging != Paging::k32Bit ? guest::cr4::kPae : 0);
+    s.pkru = q.pkru;
+    s.msr.pkrs = q.pkrs;
     s.msr.efer = (q.nxe ? guest::efer::kNxe : 0) |
                  (q.paging == Paging::k4Level ? guest::efer::kLma | guest::efer::kLme : 0);
     s.rflags = guest::flags::kFixed1 | (q.ac ? guest::flags::kAc : 0);
@@ -85,10 +88,10 @@ class PermissionMatrix : public ::testing::Test {
     char text[256];
     std::snprintf(text, sizeof text,
                   "paging %d entries %lx %lx %lx %lx wp%d pse%d smep%d smap%d nxe%d ac%d kind %d "
-                  "user%d implicit%d",
+                  "user%d implicit%d pke%d %x pks%d %x",
                   static_cast<int>(q.paging), q.entry[4], q.entry[3], q.entry[2], q.entry[1], q.wp,
                   q.pse, q.smep, q.smap, q.nxe, q.ac, static_cast<int>(q.access.kind),
-                  q.access.user, q.access.implicit);
+                  q.access.user, q.access.implicit, q.pke, q.pkru, q.pks, q.pkrs);
     return text;
   }
   static std::string describe(const Answer& a) {
@@ -262,6 +265,12 @@ TEST_F(PermissionMatrix, RandomQuestionsOverAllBits) {
     q.pse36 = r & 0x10000;
     q.physical_bits = r & 0x20000 ? 40 : 36;
     q.access = kAccesses[(r >> 32) % std::size(kAccesses)];
+    q.pke = r & 0x40000;
+    q.pks = r & 0x80000;
+    q.pkru = static_cast<std::uint32_t>(random() & random());
+    q.pkrs = static_cast<std::uint32_t>(random() & random());
+    if (q.paging == Paging::k4Level)
+      for (unsigned level = 1; level <= 4; ++level) q.entry[level] |= (random() & 15) << 59;
     if (!leads_nowhere(q)) ask(q);
   }
 }

@@ -21,6 +21,8 @@ struct Question {
   std::array<std::uint64_t, 5> entry{};  // by level; [0] is unused
   bool pdpte_register_present = true;
   bool wp = false, pse = false, smep = false, smap = false, pge = false, nxe = false, ac = false;
+  bool pke = false, pks = false;
+  std::uint32_t pkru = 0, pkrs = 0;
   Access access;
   std::uint64_t linear = 0;
   unsigned physical_bits = 40;
@@ -79,6 +81,17 @@ inline bool maps_a_page(const Question& q, unsigned level, std::uint64_t e) {
   return q.paging != Paging::k32Bit || q.pse;
 }
 
+// "Protection Keys": ADi and WDi of the key in bits 62:59 of the entry that maps the page.
+inline bool key_denies(const Question& q, AccessKind kind, bool user_address, std::uint64_t leaf) {
+  if (q.paging != Paging::k4Level || kind == AccessKind::kExecute) return false;
+  if (!(user_address ? q.pke : q.pks)) return false;
+  const unsigned key = bit(leaf, 62) * 8u + bit(leaf, 61) * 4u + bit(leaf, 60) * 2u + bit(leaf, 59);
+  const std::uint32_t rights = user_address ? q.pkru : q.pkrs;
+  if (bit(rights, 2 * key)) return true;
+  if (!bit(rights, 2 * key + 1) || kind != AccessKind::kWrite) return false;
+  return q.access.user || q.wp;
+}
+
 // "Determination of Access Rights", one sentence a line.
 inline bool allowed(const Question& q, AccessKind kind, bool user_address, bool writable_everywhere,
                     bool xd_anywhere) {
@@ -102,12 +115,12 @@ inline bool allowed(const Question& q, AccessKind kind, bool user_address, bool 
 inline Answer ask(const Question& q) {
   Answer answer;
   answer.entry_after = q.entry;
-  const auto fault = [&](bool present, bool reserved) {
+  const auto fault = [&](bool present, bool reserved, bool key = false) {
     answer.fault = true;
     const bool fetch_is_told = q.smep || (q.paging != Paging::k32Bit && q.nxe);
     answer.error_code = present * 1u + (q.access.kind == AccessKind::kWrite) * 2u +
                         q.access.user * 4u + reserved * 8u +
-                        (q.access.kind == AccessKind::kExecute && fetch_is_told) * 16u;
+                        (q.access.kind == AccessKind::kExecute && fetch_is_told) * 16u + key * 32u;
     return answer;
   };
 
@@ -128,10 +141,11 @@ inline Answer ask(const Question& q) {
   const bool xd_anywhere =
       q.paging != Paging::k32Bit && q.nxe &&
       std::any_of(used.begin(), used.end(), [&](unsigned l) { return bit(q.entry[l], 63); });
-  if (!allowed(q, q.access.kind, user_address, writable_everywhere, xd_anywhere))
-    return fault(true, false);
-
   const unsigned last = used.back();
+  const bool key = key_denies(q, q.access.kind, user_address, q.entry[last]);
+  if (key || !allowed(q, q.access.kind, user_address, writable_everywhere, xd_anywhere))
+    return fault(true, false, key);
+
   for (unsigned level : used) answer.entry_after[level] |= 1u << 5;
   if (q.access.kind == AccessKind::kWrite) answer.entry_after[last] |= 1u << 6;
 
@@ -150,6 +164,7 @@ inline Answer ask(const Question& q) {
   }
   answer.physical += q.linear % answer.page_bytes;
   answer.writable = bit(answer.entry_after[last], 6) &&
+                    !key_denies(q, AccessKind::kWrite, user_address, leaf) &&
                     allowed(q, AccessKind::kWrite, user_address, writable_everywhere, xd_anywhere);
   answer.global = q.pge && bit(leaf, 8);
   return answer;
