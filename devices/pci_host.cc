@@ -20,6 +20,9 @@ constexpr unsigned register_of(std::uint32_t address, unsigned data_byte, unsign
   return lenient % 4 + size <= 4 ? lenient : (address & 0xfc) + data_byte;
 }
 
+constexpr std::uint8_t kFirstAttributes = 0x59;
+constexpr unsigned kAttributeRegisters = 7;
+
 }  // namespace
 
 PciHost::Bridge::Bridge()
@@ -31,12 +34,47 @@ PciHost::Bridge::Bridge()
                  .subsystem = 0x1100}) {
   define(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandMaster, pci::kCommandSerr);
   define(pci::kStatus, 2, 0x0280);
-  // DEVIATION: the attribute registers (PAM) and SMRAM control are stored and read back, but what
-  // is at C0000H to FFFFFH does not change with them.
-  define(0x59, 1, 0x30, 0xf0);
-  define(0x5a, 4, 0x33333333, 0xffffffff);
-  define(0x5e, 2, 0x3333, 0xffff);
+  define(kFirstAttributes, 1, 0, 0xf0);
+  define(kFirstAttributes + 1, 4, 0, 0xffffffff);
+  define(kFirstAttributes + 5, 2, 0, 0xffff);
+  // DEVIATION: there is no system management mode, so SMRAM control is stored and read back only.
   define(0x72, 1, 0x02, 0x7f);
+}
+
+// "Programmable Attribute Map Registers": register 0 has F0000H to FFFFFH in its high half, each
+// other two pieces of 16 KiB from C0000H up.
+void PciHost::Bridge::tell_attributes(unsigned from_register, unsigned to_register) {
+  constexpr std::uint64_t kPiece = 0x4000, kPieces = 0xc0000, kTop = 0xf0000, kTopBytes = 0x10000;
+  constexpr unsigned kReads = 1, kWrites = 2;
+  if (!hook) return;
+  for (unsigned i = from_register; i < to_register; ++i) {
+    const std::uint32_t value = config(static_cast<std::uint8_t>(kFirstAttributes + i), 1);
+    const auto tell = [&](std::uint64_t start, std::uint64_t bytes, unsigned half) {
+      hook(start, bytes, value >> (4 * half) & kReads, value >> (4 * half) & kWrites);
+    };
+    if (i == 0) {
+      tell(kTop, kTopBytes, 1);
+      continue;
+    }
+    for (const unsigned half : {0u, 1u}) tell(kPieces + ((i - 1) * 2 + half) * kPiece, kPiece, half);
+  }
+}
+
+void PciHost::Bridge::config_written(std::uint8_t offset, unsigned size) {
+  const unsigned first = std::max<unsigned>(offset, kFirstAttributes);
+  const unsigned end = std::min<unsigned>(offset + size, kFirstAttributes + kAttributeRegisters);
+  if (first < end) tell_attributes(first - kFirstAttributes, end - kFirstAttributes);
+}
+
+void PciHost::Bridge::reset() {
+  PciDevice::reset();
+  tell_attributes(0, kAttributeRegisters);
+}
+
+void PciHost::open_shadow_ram() {
+  bridge_.config_write(kFirstAttributes, 1, 0x30);
+  for (unsigned i = 1; i < kAttributeRegisters; ++i)
+    bridge_.config_write(static_cast<std::uint8_t>(kFirstAttributes + i), 1, 0x33);
 }
 
 PciHost::PciHost(PowerControl& power)

@@ -47,6 +47,14 @@ class PciHost {
   PortHandler& ports() { return ports_; }                // 0, 64 KiB: ports nobody else claims
   MmioHandler& memory() { return memory_; }              // [kHoleBase, kHoleEnd)
 
+  // Told where accesses to [start, start + bytes) below 1 MiB go: RAM or what lies over it; at every
+  // reset, and when a guest changes it.
+  using ShadowHook =
+      std::function<void(std::uint64_t start, std::uint64_t bytes, bool reads_ram, bool writes_ram)>;
+  void set_shadow_hook(ShadowHook hook) { bridge_.hook = std::move(hook); }
+  // As firmware leaves it: all of it is RAM.
+  void open_shadow_ram();
+
   // Told of accesses to ports() and memory() that no window holds, with their full addresses.
   void set_unclaimed_hooks(UnclaimedHook ports, UnclaimedHook memory) {
     unclaimed_port_ = std::move(ports);
@@ -81,6 +89,12 @@ class PciHost {
   class Bridge final : public PciDevice {
    public:
     Bridge();
+    void reset() override;
+    ShadowHook hook;
+
+   private:
+    void config_written(std::uint8_t offset, unsigned size) override;
+    void tell_attributes(unsigned from_register, unsigned to_register);
   };
 
   std::uint32_t read_config_ports(std::uint16_t offset, unsigned size);

@@ -66,6 +66,9 @@ void Piix4Pm::reset() {
   update_sci();
 }
 
+// "Device Activity B": APMC_EN, an SMI at each write to the command port.
+void Piix4Pm::say_smm_is_set_up() { config_write(0x5b, 1, 0x02); }
+
 std::optional<PciWindow> Piix4Pm::extra_ports() const {
   if (!(config(kPmEnableRegister, 1) & 1)) return std::nullopt;
   const std::uint32_t base = config(kPmBaseRegister, 4) & 0xffc0;

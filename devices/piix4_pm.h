@@ -30,6 +30,8 @@ class Piix4Pm final : public PciDevice {
   PortHandler& gpe_ports() { return gpe_ports_; }  // kGpeBase, kGpeBytes
   PortHandler& smi_ports() { return smi_ports_; }  // kSmiBase, kSmiBytes
 
+  // What a firmware looks at before it sets system management mode up, which is not there.
+  void say_smm_is_set_up();
   void reset() override;
   // The user asks the guest to shut down.
   void press_power_button();

@@ -129,6 +129,25 @@ bool PhysicalMemory::add_rom(PhysicalAddress start, std::span<const std::uint8_t
   return true;
 }
 
+void PhysicalMemory::gate_ram(PhysicalAddress start, std::uint64_t bytes, bool reads_ram,
+                              bool writes_ram) {
+  const std::uint8_t gate = static_cast<std::uint8_t>(kGated | (reads_ram ? kRamReads : 0) |
+                                                      (writes_ram ? kRamWrites : 0));
+  for (std::uint64_t at = start.value; at < start.value + bytes; at += kPageBytes) {
+    const std::uint64_t number = ram_page_number({at});
+    if (number == kNoRam) continue;
+    const bool plain = reads_ram && writes_ram && !mmio_overlaps(at, kPageBytes);
+    const std::uint8_t kept = attributes(number) & kWatched;
+    const auto next = static_cast<std::uint8_t>(kept | gate | (plain ? 0 : kOverlaid));
+    __atomic_store_n(&attributes_[number], next, __ATOMIC_SEQ_CST);
+  }
+  ++map_version_;
+}
+
+bool PhysicalMemory::gate_leads_to_ram(std::uint64_t ram_page, bool write) const {
+  return ram_page != kNoRam && (attributes(ram_page) & (write ? kRamWrites : kRamReads));
+}
+
 void PhysicalMemory::FreePages::operator()(std::uint8_t* pages) const { std::free(pages); }
 
 // Pages of one piece of RAM or ROM: runs of those that are readable, with their hosts next to each
@@ -177,13 +196,18 @@ const PhysicalMemory::Rom* PhysicalMemory::find_rom(std::uint64_t address) const
 const std::uint8_t* PhysicalMemory::readable_page(PhysicalAddress address) const {
   if (const std::uint8_t* ram = ram_page(address)) return ram;
   const std::uint64_t page = address.value & ~kPageOffsetMask;
+  if (mmio_overlaps(page, kPageBytes)) return nullptr;
+  if (const std::uint64_t number = ram_page_number(address); gate_leads_to_ram(number, false))
+    return host_ + number * kPageBytes;
   const Rom* rom = find_rom(page);
-  if (!rom || mmio_overlaps(page, kPageBytes)) return nullptr;
+  if (!rom) return nullptr;
   return rom->host.get() + (page - rom->start);
 }
 
-// MMIO lies over ROM, and ROM over RAM. Nothing but MMIO is followed past the end of its page.
-PhysicalMemory::Target PhysicalMemory::resolve(std::uint64_t address, std::size_t bytes) const {
+// MMIO lies over ROM, and ROM over RAM but where a gate is open. Nothing but MMIO is followed past
+// the end of its page.
+PhysicalMemory::Target PhysicalMemory::resolve(std::uint64_t address, std::size_t bytes,
+                                               bool write) const {
   Target target;
   target.bytes = bytes;
   const MmioRange* next = first_mmio_after(address);
@@ -194,9 +218,11 @@ PhysicalMemory::Target PhysicalMemory::resolve(std::uint64_t address, std::size_
   }
   if (next) target.bytes = std::min<std::uint64_t>(target.bytes, next->start - address);
   target.bytes = std::min<std::uint64_t>(target.bytes, kPageBytes - page_offset(address));
-  if (const Rom* rom = find_rom(address)) {
+  const std::uint64_t number = ram_page_number({address});
+  const bool gate_open = gate_leads_to_ram(number, write);
+  if (const Rom* rom = gate_open ? nullptr : find_rom(address)) {
     target.rom = rom->host.get() + (address - rom->start);
-  } else if (const std::uint64_t number = ram_page_number({address}); number != kNoRam) {
+  } else if (number != kNoRam && (gate_open || !(attributes(number) & kGated))) {
     target.ram = host_ + number * kPageBytes + page_offset(address);
   }
   return target;
@@ -223,7 +249,7 @@ void PhysicalMemory::read_bytes(PhysicalAddress start, std::span<std::uint8_t> o
       copy_bytes(out.data(), page + page_offset(address), out.size());
       return;
     }
-    const Target target = resolve(address, out.size());
+    const Target target = resolve(address, out.size(), false);
     std::size_t done = target.bytes;
     if (target.mmio) {
       const std::uint64_t offset = address - target.mmio->start;
@@ -249,12 +275,12 @@ void PhysicalMemory::write_bytes(PhysicalAddress start, std::span<const std::uin
   std::uint64_t address = start.value;
   while (!in.empty()) {
     if (const std::uint64_t number = ram_page_number({address});
-        number != kNoRam && attributes(number) == 0 &&
+        number != kNoRam && !(attributes(number) & (kWatched | kOverlaid)) &&
         in.size() <= kPageBytes - page_offset(address)) {
       copy_bytes(host_ + number * kPageBytes + page_offset(address), in.data(), in.size());
       return;
     }
-    const Target target = resolve(address, in.size());
+    const Target target = resolve(address, in.size(), true);
     std::size_t done = target.bytes;
     if (target.mmio) {
       const std::uint64_t offset = address - target.mmio->start;

@@ -1,6 +1,6 @@
 // guest/physical_memory.h - the guest-physical address space: RAM in one memfd, ROM, and MMIO
-// holes. Built before the machine runs; the region list never changes while a vCPU runs. RAM itself
-// may be touched by any thread. MMIO handlers are called with the machine's device lock held by the
+// holes. Built before the machine runs; the region list never changes while a vCPU runs, but for
+// gate_ram(). RAM itself may be touched by any thread. MMIO handlers are called with the machine's device lock held by the
 // caller.
 #pragma once
 
@@ -82,6 +82,11 @@ class PhysicalMemory {
   // when it is empty, wraps or shares a page with another ROM.
   [[nodiscard]] bool add_rom(PhysicalAddress start, std::span<const std::uint8_t> image);
 
+  // Where accesses to [start, start + bytes) of RAM go, whole pages: to the RAM or to what lies over
+  // it (ROM, else nothing). For chipsets that shadow ROM in RAM. While a vCPU runs, only by what it
+  // does itself; map_version() tells it.
+  void gate_ram(PhysicalAddress start, std::uint64_t bytes, bool reads_ram, bool writes_ram);
+
   // Host pointer to the 4 KiB page that holds `address` when the whole page is plain RAM (or, for
   // reading, ROM); nullptr when any byte of it is MMIO or nothing. Never faults when dereferenced.
   std::uint8_t* ram_page(PhysicalAddress address) const;
@@ -152,8 +157,10 @@ class PhysicalMemory {
   }
 
  private:
-  // One byte per RAM page, zero for plain RAM: a store needs one test.
-  static constexpr std::uint8_t kWatched = 1, kOverlaid = 2;  // overlaid by MMIO or ROM
+  // One byte per RAM page. kOverlaid: not all accesses go to the RAM, because MMIO or ROM lies over
+  // it or its gate is not open; a gate (kGated) that is open beats ROM.
+  static constexpr std::uint8_t kWatched = 1, kOverlaid = 2, kGated = 4, kRamReads = 8,
+                                kRamWrites = 16;
 
   struct MmioRange {
     std::uint64_t start, bytes;
@@ -177,7 +184,8 @@ class PhysicalMemory {
   std::uint8_t attributes(std::uint64_t ram_page) const {
     return __atomic_load_n(&attributes_[ram_page], __ATOMIC_RELAXED);
   }
-  Target resolve(std::uint64_t address, std::size_t bytes) const;
+  Target resolve(std::uint64_t address, std::size_t bytes, bool write) const;
+  bool gate_leads_to_ram(std::uint64_t ram_page, bool write) const;
   const MmioRange* first_mmio_after(std::uint64_t address) const;
   const Rom* find_rom(std::uint64_t address) const;
   bool mmio_overlaps(std::uint64_t start, std::uint64_t bytes) const;

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <ctime>
 
-#include "devices/acpi_tables.h"
+#include "devices/acpi_loader.h"
 #include "devices/pci_firmware.h"
 #include "runtime/loaders/memory_map.h"
 #include "runtime/loaders/placement.h"
@@ -19,6 +19,7 @@ constexpr std::array<unsigned, 4> kSerialInterrupts{4, 3, 4, 3};
 constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kCascadeIrq = 2, kRtcIrq = 8, kMouseIrq = 12,
                    kFpuIrq = 13;
 constexpr unsigned kTimerPin = 2;       // where IRQ 0 meets the I/O APIC
+constexpr unsigned kVgaSlot = 2;
 constexpr unsigned kFirstHpetPin = 20;  // pins 20 to 23 are the HPET's alone
 
 // What the CMOS clock shows at guest time 0.
@@ -78,6 +79,11 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
   claim_fixed_ports();
   add_serial_ports(config);
   add_test_devices(config);
+  if (config.vga) {
+    vga_ = std::make_unique<devices::Vga>(around_.timers.clock());
+    claim(devices::Vga::kPortBase, devices::Vga::kPortBytes, vga_->ports());
+    claim(devices::Vga::kDispiBase, devices::Vga::kDispiBytes, vga_->dispi_ports(), 2);
+  }
 
   static_cast<void>(chipset_.add(devices::IoApic::kDefaultBase - kChipsetWindow,
                                  devices::IoApic::kMmioBytes, io_apic_));
@@ -88,12 +94,16 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
   pci_.route_interrupts(isa_bridge_);
   static_cast<void>(pci_.attach(1, 0, isa_bridge_));
   static_cast<void>(pci_.attach(1, 3, pm_));
+  if (vga_) static_cast<void>(pci_.attach(kVgaSlot, 0, *vga_));
   if (pci_testdev_) static_cast<void>(pci_.attach(4, 0, *pci_testdev_));
+  pci_.set_shadow_hook([this](std::uint64_t start, std::uint64_t bytes, bool reads, bool writes) {
+    around_.memory.gate_ram({start}, bytes, reads, writes);
+  });
   pci_.reset();
-  // What firmware would do before it starts the guest.
-  static_cast<void>(devices::set_up_pci(pci_, isa_bridge_, pm_));
-  pic_.elcr_ports().port_write(0, 1, devices::kPirqElcr & 0xff);
-  pic_.elcr_ports().port_write(1, 1, devices::kPirqElcr >> 8);
+  if (config.firmware)
+    describe_to_firmware(config);
+  else
+    act_as_firmware();
   rtc_.set_memory_size(around.memory.low_ram_bytes(), around.memory.high_ram_bytes());
   rtc_.set_cpu_count(1);
   fill_fw_cfg(config);
@@ -102,6 +112,41 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
 }
 
 Board::~Board() = default;
+
+// What is done before a guest starts that is loaded without firmware.
+void Board::act_as_firmware() {
+  static_cast<void>(devices::set_up_pci(pci_, isa_bridge_, pm_));
+  pic_.elcr_ports().port_write(0, 1, devices::kPirqElcr & 0xff);
+  pic_.elcr_ports().port_write(1, 1, devices::kPirqElcr >> 8);
+  pci_.open_shadow_ram();
+}
+
+devices::AcpiConfig Board::acpi_config() const {
+  unsigned serial_count = 0;
+  for (unsigned i = 0; i < serial_.size(); ++i)
+    if (serial_[i]) serial_count = i + 1;
+  return {.tables_address = kTables, .serial_ports = serial_count, .vga = vga_ != nullptr};
+}
+
+void Board::describe_to_firmware(const MachineConfig& config) {
+  pm_.say_smm_is_set_up();
+  const auto files = devices::build_acpi_loader(acpi_config());
+  static_cast<void>(fw_cfg_.add_file(devices::AcpiLoaderFiles::kTablesName, files.tables));
+  static_cast<void>(fw_cfg_.add_file(devices::AcpiLoaderFiles::kRootName, files.root_pointer));
+  static_cast<void>(fw_cfg_.add_file(devices::AcpiLoaderFiles::kCommandsName, files.commands));
+  // CMOS registers of Bochs' BIOS: three devices to try, four bits each, and the floppy check off.
+  constexpr std::string_view kCodes = "?acdn";
+  std::array<unsigned, 3> tries{};
+  for (std::size_t i = 0; i < std::min(config.boot.order.size(), tries.size()); ++i)
+    tries[i] = static_cast<unsigned>(kCodes.find(config.boot.order[i]));
+  rtc_.set_cmos(0x3d, static_cast<std::uint8_t>(tries[0] | tries[1] << 4));
+  rtc_.set_cmos(0x38, static_cast<std::uint8_t>(1 | tries[2] << 4));
+  fw_cfg_.set_u16(devices::FwCfgKey::kBootMenu, config.boot.menu);
+  if (const auto wait = config.boot.menu_wait_ms)
+    static_cast<void>(fw_cfg_.add_file(
+        "etc/boot-menu-wait",
+        {static_cast<std::uint8_t>(*wait), static_cast<std::uint8_t>(*wait >> 8)}));
+}
 
 // Reads give all ones and writes are lost; who looks for a missing device wants to know.
 void Board::log_unclaimed(std::FILE* file) {
@@ -217,7 +262,7 @@ void Board::add_serial_ports(const MachineConfig& config) {
   }
   if (config.debug_console) {
     debug_console_ = std::make_unique<devices::DebugConsole>(*config.debug_console);
-    claim(0xe9, 1, *debug_console_);
+    claim(config.debug_console_port, 1, *debug_console_);
   }
 }
 
@@ -267,11 +312,7 @@ void Board::fill_fw_cfg(const MachineConfig& config) {
 }
 
 bool Board::place_acpi_tables() {
-  unsigned serial_count = 0;
-  for (unsigned i = 0; i < serial_.size(); ++i)
-    if (serial_[i]) serial_count = i + 1;
-  const auto image =
-      devices::build_acpi_tables({.tables_address = kTables, .serial_ports = serial_count});
+  const auto image = devices::build_acpi_tables(acpi_config());
   return kTables + image.tables.size() <= kExtendedStart &&
          place(around_.memory, "ACPI", kTables, image.tables) &&
          place(around_.memory, "ACPI", kRootPointer, image.root_pointer);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "devices/a20_gate.h"
+#include "devices/acpi_tables.h"
 #include "devices/apic_bus.h"
 #include "devices/bus.h"
 #include "devices/debug_console.h"
@@ -31,6 +32,7 @@
 #include "devices/port92.h"
 #include "devices/rtc.h"
 #include "devices/uart_16550.h"
+#include "devices/vga.h"
 #include "runtime/interrupt_lines.h"
 #include "runtime/machine_config.h"
 
@@ -65,6 +67,8 @@ class Board {
   devices::MmioHandler& pci_memory() { return pci_.memory(); }
   devices::MmioHandler& chipset_memory() { return chipset_; }
   devices::MmioHandler* testdev_memory();
+  devices::MmioHandler* vga_memory() { return vga_ ? &vga_->legacy_memory() : nullptr; }
+  devices::Vga* vga() { return vga_.get(); }
   devices::LocalApic& local_apic() { return local_apic_; }
   devices::Uart16550* serial(std::size_t index) { return serial_.at(index).get(); }
   devices::Line& ferr() { return ferr_; }
@@ -109,6 +113,9 @@ class Board {
   void add_test_devices(const MachineConfig& config);
   void claim_fixed_ports();
   void fill_fw_cfg(const MachineConfig& config);
+  void describe_to_firmware(const MachineConfig& config);
+  void act_as_firmware();
+  devices::AcpiConfig acpi_config() const;
   void log_unclaimed(std::FILE* file);
   void move_local_apic(std::uint64_t base_msr);
   devices::LocalApicConfig local_apic_config(const MachineConfig& config);
@@ -149,6 +156,7 @@ class Board {
   devices::FunctionBytePorts ferr_ports_;
 
   std::array<std::unique_ptr<devices::Uart16550>, 4> serial_;
+  std::unique_ptr<devices::Vga> vga_;
   std::unique_ptr<devices::DebugConsole> debug_console_;
   std::vector<std::unique_ptr<devices::DebugExit>> debug_exit_;
   std::unique_ptr<devices::PcTestdev> pc_testdev_;

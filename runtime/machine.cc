@@ -71,7 +71,8 @@ Machine::Machine(MachineConfig config)
       attention_(std::make_unique<Attention>(*this)),
       pci_window_(mutex_),
       chipset_window_(mutex_),
-      testdev_window_(mutex_) {}
+      testdev_window_(mutex_),
+      vga_window_(mutex_) {}
 
 Machine::~Machine() = default;
 
@@ -111,6 +112,19 @@ void Machine::connect_memory() {
       memory_->add_mmio({Board::kChipsetWindow}, Board::kChipsetBytes, chipset_window_));
   static_cast<void>(memory_->add_mmio({devices::PcTestdev::kMemoryBase},
                                       devices::PcTestdev::kMemoryBytes, testdev_window_));
+  if (config_.vga)
+    static_cast<void>(memory_->add_mmio({devices::Vga::kLegacyBase}, devices::Vga::kLegacyBytes,
+                                        vga_window_));
+  if (config_.firmware) place_firmware(config_.firmware->image);
+}
+
+// The processor's first instruction is 16 bytes below 4 GiB; 16-bit code finds the rest below 1 MiB.
+void Machine::place_firmware(std::span<const std::uint8_t> image) {
+  constexpr std::size_t kMostLow = 128 << 10;
+  const auto low = image.last(std::min(image.size(), kMostLow));
+  static_cast<void>(
+      memory_->add_rom({guest::PhysicalMemory::kHighRamBase - image.size()}, image));
+  static_cast<void>(memory_->add_rom({(1 << 20) - low.size()}, low));
 }
 
 tl::expected<void, std::string> Machine::power_on() {
@@ -122,9 +136,14 @@ tl::expected<void, std::string> Machine::power_on() {
   pci_window_.set_target(&board_->pci_memory());
   chipset_window_.set_target(&board_->chipset_memory());
   testdev_window_.set_target(board_->testdev_memory());
+  vga_window_.set_target(board_->vga_memory());
 
   auto& state = vcpu_->state();
   guest::reset(state);
+  if (config_.firmware) {
+    vcpu_->state_changed();
+    return {};
+  }
   set_memory_types(state, config_.model);
   BootEnvironment environment{.long_mode = config_.model.has(guest::feature::kLongMode),
                               .memory_map = memory_map(*memory_)};

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <tl/expected.hpp>
 
@@ -69,6 +70,7 @@ class Machine final : private guest::Platform,
   tl::expected<void, std::string> build(Accelerator& accelerator);
   tl::expected<void, std::string> power_on();
   void connect_memory();
+  void place_firmware(std::span<const std::uint8_t> image);
 
   // The vCPU's thread.
   void serve_requests();
@@ -122,7 +124,7 @@ class Machine final : private guest::Platform,
   EventLoop loop_;
   std::unique_ptr<guest::PhysicalMemory> memory_;
   std::unique_ptr<Attention> attention_;
-  LockedMmio pci_window_, chipset_window_, testdev_window_;
+  LockedMmio pci_window_, chipset_window_, testdev_window_, vga_window_;
   std::unique_ptr<Vcpu> vcpu_;  // goes before the memory that it watches
   std::unique_ptr<Board> board_;
   std::vector<std::unique_ptr<SerialEnd>> serial_ends_;

@@ -21,15 +21,25 @@ struct FwCfgItem {
   std::vector<std::uint8_t> bytes;
 };
 
+// What the processor runs first, at the end of the first 4 GiB; its last 128 KiB also below 1 MiB.
+struct Firmware {
+  std::string name;
+  std::vector<std::uint8_t> image;
+};
+
 struct MachineConfig {
   std::uint64_t ram_bytes = std::uint64_t{128} << 20;
   guest::CpuModel model;
   std::optional<BootSource> kernel;
   std::vector<FlatImage> images;
+  std::optional<Firmware> firmware;
+  BootOptions boot;
+  bool vga = false;
   std::vector<FwCfgItem> fw_cfg;
 
   std::vector<std::unique_ptr<ByteChannel>> serial;  // COM1 to COM4; null: no such port
-  std::unique_ptr<ByteChannel> debug_console;        // port E9h
+  std::unique_ptr<ByteChannel> debug_console;
+  std::uint16_t debug_console_port = 0xe9;
   std::vector<DebugExitOptions> debug_exit;
   bool pc_testdev = false, pci_testdev = false;
   RtcBase rtc_base = RtcBase::kUtc;

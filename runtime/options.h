@@ -33,6 +33,13 @@ struct FwCfgFile {
   std::string text;
 };
 
+// -boot: what firmware tries, one letter each (a floppy, c disk, d CD, n network).
+struct BootOptions {
+  std::string order = "cad";
+  bool menu = false;
+  std::optional<std::uint16_t> menu_wait_ms;
+};
+
 enum class RtcBase { kUtc, kLocalTime };
 
 struct LogOptions {
@@ -62,6 +69,10 @@ struct RunOptions {
   std::string kernel, initrd, append;
   std::vector<BackendSpec> serial;  // COM1 to COM4
   std::optional<BackendSpec> debug_console;
+  std::uint16_t debug_console_port = 0xe9;
+  std::string bios;  // empty: SeaBIOS, if the guest boots from a disk
+  BootOptions boot;
+  std::optional<bool> vga;  // absent: with firmware only
   std::vector<DebugExitOptions> debug_exit;
   bool pc_testdev = false, pci_testdev = false;
   std::vector<LoaderOptions> loaders;
@@ -72,7 +83,8 @@ struct RunOptions {
   std::string profile_socket;               // empty: none
   bool perf_map = false, jit_dump = false;  // for the host's perf
 
-  bool names_a_guest() const { return !kernel.empty() || !loaders.empty(); }
+  bool uses_firmware() const { return !bios.empty(); }
+  bool names_a_guest() const { return !kernel.empty() || !loaders.empty() || uses_firmware(); }
 };
 
 struct ProbeOptions {

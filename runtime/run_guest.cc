@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "runtime/accelerator_choice.h"
@@ -37,6 +38,43 @@ Status load_guest(const RunOptions& options, MachineConfig& config) {
         {loader.file, std::move(*bytes), loader.address, loader.mode, loader.entry});
   }
   if (!options.names_a_guest()) config.kernel = builtin_guest();
+  return {};
+}
+
+// Where Debian's packages put what a name without a folder means.
+constexpr auto kFirmwareFolders =
+    std::to_array<std::string_view>({"/usr/share/seabios/", "/usr/share/qemu/", "/usr/share/OVMF/",
+                                     "/usr/share/vgabios/"});
+
+tl::expected<std::vector<std::uint8_t>, std::string> read_firmware(const std::string& name,
+                                                                   std::size_t limit) {
+  std::string path = name;
+  if (::access(path.c_str(), R_OK) != 0 && name.find('/') == name.npos)
+    for (const auto folder : kFirmwareFolders)
+      if (const std::string there = std::string(folder) + name; ::access(there.c_str(), R_OK) == 0) {
+        path = there;
+        break;
+      }
+  return read_host_file(path, limit);
+}
+
+Status load_firmware(const RunOptions& options, MachineConfig& config) {
+  config.vga = options.vga.value_or(options.uses_firmware());
+  config.boot = options.boot;
+  if (!options.uses_firmware()) return {};
+  if (!options.kernel.empty() || !options.loaders.empty())
+    return tl::unexpected(
+        std::string("-bios: firmware boots from a disk, not together with -kernel or loader"));
+  constexpr std::size_t kMost = std::size_t{8} << 20, kUnit = 64 << 10;
+  auto image = read_firmware(options.bios, kMost);
+  if (!image) return tl::unexpected("-bios " + image.error());
+  if (image->empty() || image->size() % kUnit != 0)
+    return tl::unexpected("-bios " + options.bios + ": a firmware image is a multiple of 64 KiB");
+  config.firmware = Firmware{options.bios, std::move(*image)};
+  if (!config.vga) return {};
+  auto rom = read_firmware("vgabios-stdvga.bin", kUnit);
+  if (!rom) return tl::unexpected("-vga std: " + rom.error() + " (Debian's package seabios has it)");
+  config.fw_cfg.push_back({"pci1234,1111.rom", std::move(*rom)});
   return {};
 }
 
@@ -153,6 +191,7 @@ tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* 
   auto choice = choose_accelerator(options.accelerator, translator_options(options, log.get()));
   if (!choice) return tl::unexpected(choice.error());
   MachineConfig config{.ram_bytes = options.ram_bytes,
+                       .debug_console_port = options.debug_console_port,
                        .debug_exit = options.debug_exit,
                        .pc_testdev = options.pc_testdev,
                        .pci_testdev = options.pci_testdev,
@@ -164,6 +203,8 @@ tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* 
   if (!model) return tl::unexpected(model.error());
   config.model = std::move(*model);
   if (auto loaded = load_guest(options, config); !loaded) return tl::unexpected(loaded.error());
+  if (auto loaded = load_firmware(options, config); !loaded)
+    return tl::unexpected(loaded.error());
   if (auto loaded = load_fw_cfg(options, config); !loaded) return tl::unexpected(loaded.error());
 
   if (options.log.guest_errors) config.guest_errors = log.get();

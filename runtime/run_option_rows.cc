@@ -131,6 +131,43 @@ OptionStatus set_rtc(RunDraft& draft, const std::string& value) {
   return words.finish();
 }
 
+OptionStatus set_boot(RunDraft& draft, const std::string& value) {
+  KeyValues words(value, true);
+  BootOptions& boot = draft.options.boot;
+  const auto order = words.name().empty() ? words.take("order") : words.name();
+  if (order) {
+    if (order->empty() || order->size() > 3 || order->find_first_not_of("acdn") != order->npos)
+      return failed("the order is up to three of a (floppy), c (disk), d (CD), n (network)");
+    boot.order = *order;
+  }
+  if (const auto menu = words.take("menu")) {
+    if (*menu != "on" && *menu != "off") return failed("menu= is on or off");
+    boot.menu = *menu == "on";
+  }
+  if (const auto wait = words.take("splash-time")) {
+    const auto milliseconds = parse_number(*wait);
+    if (!milliseconds || *milliseconds > 0xffff) return failed("splash-time= is 0 to 65535");
+    boot.menu_wait_ms = static_cast<std::uint16_t>(*milliseconds);
+  }
+  return words.finish();
+}
+
+OptionStatus set_vga(RunDraft& draft, const std::string& value) {
+  if (value != "none" && value != "std") return failed("adapters are std and none");
+  draft.options.vga = value == "std";
+  return {};
+}
+
+// What QEMU's documents use -global for with devices that exist here.
+OptionStatus set_global(RunDraft& draft, const std::string& value) {
+  constexpr std::string_view kPort = "isa-debugcon.iobase=";
+  const auto port =
+      value.starts_with(kPort) ? parse_number(value.substr(kPort.size())) : std::nullopt;
+  if (!port || *port > 0xffff) return failed("only isa-debugcon.iobase=PORT is supported");
+  draft.options.debug_console_port = static_cast<std::uint16_t>(*port);
+  return {};
+}
+
 OptionStatus set_log(RunDraft& draft, const std::string& value) {
   auto& log = draft.options.log;
   struct Item {
@@ -196,6 +233,14 @@ constexpr std::array kRows = std::to_array<OptionRow>({
        d.options.append = v;
        return {};
      }},
+    {"bios", "FILE", "firmware, as the processor finds it at reset (SeaBIOS: bios-256k.bin)",
+     [](RunDraft& d, const std::string& v) -> OptionStatus {
+       if (v.empty()) return failed("the file's name is empty");
+       d.options.bios = v;
+       return {};
+     }},
+    {"boot", "ORDER[,menu=on]",
+     "what firmware tries, in turn: a floppy, c disk, d CD, n network (default cad)", set_boot},
     {"m", "SIZE", "guest memory in MiB, or with a suffix K, M, G, T (default 128)", set_memory},
     {"smp", "N", "processors: 1 for now", set_smp},
     {"cpu", "MODEL[,+F,-F]", "processor model: max (default), host, qemu64, ...",
@@ -284,7 +329,8 @@ constexpr std::array kRows = std::to_array<OptionRow>({
     {"name", "TEXT", "", [](RunDraft&, const std::string&) -> OptionStatus { return {}; }},
     {"no-user-config", "", "", [](RunDraft&, const std::string&) -> OptionStatus { return {}; }},
     {"monitor", "none", "", set_monitor},
-    {"vga", "none", "", only<kNone>},
+    {"vga", "std|none", "display adapter (default std with firmware, none without)", set_vga},
+    {"global", "D.P=V", "", set_global},
     {"vnc", "none", "", only<kNone>},
     {"net", "none", "", only<kNone>},
     {"nic", "none", "", only<kNone>},
@@ -292,12 +338,12 @@ constexpr std::array kRows = std::to_array<OptionRow>({
 });
 
 constexpr auto kElsewhere = std::to_array<std::string_view>(
-    {"bios",       "boot",        "drive",      "cdrom",       "hda",      "hdb",
+    {"drive",      "cdrom",       "hda",      "hdb",
      "hdc",        "hdd",         "fda",        "fdb",         "netdev",   "usb",
      "usbdevice",  "gdb",         "s",          "qmp",         "chardev",  "mon",
      "object",     "numa",        "snapshot",   "loadvm",      "icount",   "enable-kvm",
      "daemonize",  "pidfile",     "smbios",     "acpitable",   "no-acpi",  "no-hpet",
-     "global",     "audiodev",    "spice",      "k",           "uuid",     "dtb",
+     "audiodev",    "spice",      "k",           "uuid",     "dtb",
      "pflash",     "mtdblock",    "sd",         "blockdev",    "watchdog", "incoming",
      "trace",      "sandbox",     "option-rom", "virtfs",      "fsdev",    "tpmdev",
      "curses",     "full-screen", "readconfig", "writeconfig", "mem-path", "mem-prealloc",

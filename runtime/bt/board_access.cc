@@ -31,6 +31,19 @@ void BtVcpu::port_write(std::uint16_t port, unsigned size, std::uint32_t value) 
     board_.port_write(port, size, value);
   }
   if (board_.a20_open() != (state().address_mask == guest::kA20Open)) follow_a20();
+  if (memory_.map_version() != map_version_) {
+    mmu_.flush_all(false);
+    code_changed_ = true;
+    frame().attention.store(1);  // what was translated goes before the next block
+  }
+}
+
+// What is at an address is another thing now: code in ROM, say, was copied to RAM.
+void BtVcpu::follow_map() {
+  if (memory_.map_version() == map_version_) return;
+  map_version_ = memory_.map_version();
+  mmu_.flush_all(false);
+  start_afresh();
 }
 
 void BtVcpu::follow_a20() {

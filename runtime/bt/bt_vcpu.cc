@@ -83,6 +83,7 @@ void BtVcpu::state_changed() {
   frame().simd_loaded = 0;
   translator::mode_changed(core_);
   follow_a20();
+  follow_map();
   frame().interrupt_maybe = 1;
 }
 

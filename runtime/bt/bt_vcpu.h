@@ -212,6 +212,7 @@ class BtVcpu final : public Vcpu,
   void page_watched(guest::PhysicalAddress page) override;
 
   void follow_a20();
+  void follow_map();
   void note_port(std::uint16_t port, unsigned size);  // I/O breakpoints
   // In a signal's handler the guest's registers are in the signal's frame, and come back from
   // there.
@@ -236,6 +237,7 @@ class BtVcpu final : public Vcpu,
   std::uint64_t simd_mask_ = 0;
   std::atomic<bool> stop_requested_ = false, nmi_requested_ = false;
   ExitReason exit_ = ExitReason::kStopped;
+  unsigned map_version_ = 0;
   bool code_changed_ = false;  // blocks were removed since this was cleared
   bool running_ = false;
   bool handling_signal_ = false;

@@ -113,6 +113,7 @@ bool BtVcpu::take_events() {
       frame().attention.store(1);
       return false;
     }
+    follow_map();
     if (nmi_requested_.exchange(false)) s.nmi_pending = true;
     if (look_wanted_) let_observers_look();
   }

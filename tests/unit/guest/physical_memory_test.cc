@@ -301,5 +301,39 @@ TEST(PhysicalMemory, CompareExchange) {
   EXPECT_TRUE(memory->compare_exchange({0xfee00000}, 8, 0, 1)) << "no RAM: dropped";
 }
 
+// A chipset shadows ROM in RAM: each direction of a segment goes to one of them.
+TEST(PhysicalMemory, GatesLeadToRamOrRom) {
+  auto memory = *PhysicalMemory::create(1 << 20);
+  const PhysicalAddress at{0xf0000}, bare{0xe0000};
+  const std::vector<std::uint8_t> image(0x1000, 0xaa);
+  ASSERT_TRUE(memory->add_rom(at, image));
+  const auto set_gates = [&](bool reads_ram, bool writes_ram) {
+    const unsigned version = memory->map_version();
+    memory->gate_ram(bare, 0x20000, reads_ram, writes_ram);
+    EXPECT_NE(memory->map_version(), version);
+  };
+  set_gates(false, true);  // what a firmware does to copy itself in place
+  EXPECT_EQ(memory->ram_page(at), nullptr);
+  memory->write(at, 4, 0x11223344);
+  EXPECT_EQ(memory->read(at, 4), 0xaaaaaaaau);
+  EXPECT_EQ(memory->read(bare, 1), 0xffu) << "no ROM here";
+  set_gates(true, true);
+  EXPECT_EQ(memory->read(at, 4), 0x11223344u);
+  ASSERT_NE(memory->ram_page(at), nullptr);
+  EXPECT_EQ(memory->ram_page(at), memory->readable_page(at));
+  set_gates(true, false);
+  memory->write(at, 4, 0x55667788);
+  EXPECT_EQ(memory->read(at, 4), 0x11223344u);
+  EXPECT_EQ(memory->ram_page(at), nullptr);
+  ASSERT_NE(memory->readable_page(at), nullptr);
+  EXPECT_EQ(*memory->readable_page(at), 0x44);
+  set_gates(false, false);
+  memory->write(at, 4, 0);
+  EXPECT_EQ(*memory->readable_page(at), 0xaa);
+  EXPECT_EQ(memory->readable_page(bare), nullptr);
+  set_gates(true, true);
+  EXPECT_EQ(memory->read(at, 4), 0x11223344u);
+}
+
 }  // namespace
 }  // namespace ringshift::guest
