@@ -347,6 +347,16 @@ PhysicalMemory::PageRun PhysicalMemory::uniform_pages(std::uint64_t number,
   return {at - number, !(kind & kOverlaid), (kind & kWatched) != 0};
 }
 
+void PhysicalMemory::report_transfer(PhysicalAddress start, std::uint64_t bytes) {
+  std::uint64_t at = start.value;
+  while (bytes != 0) {
+    const std::uint64_t here = std::min(bytes, kPageBytes - page_offset(at));
+    report_write(at, here);
+    at += here;
+    bytes -= here;
+  }
+}
+
 void PhysicalMemory::report_write(std::uint64_t address, std::size_t bytes) {
   if (observer_ && watched({address})) observer_->on_watched_write({address}, bytes);
 }

@@ -151,6 +151,8 @@ class PhysicalMemory {
   // writable mapping. Only RAM can be watched; nothing else changes by a guest write.
   void set_observer(WriteObserver* observer) { observer_ = observer; }
   void watch(PhysicalAddress page, bool on);
+  // For who wrote to RAM by itself, through ram_page(): tells the observer, as a write would have.
+  void report_transfer(PhysicalAddress start, std::uint64_t bytes);
   bool watched(PhysicalAddress page) const {
     const std::uint64_t number = ram_page_number(page);
     return number != kNoRam && (attributes(number) & kWatched);

@@ -19,6 +19,7 @@ constexpr std::array<unsigned, 4> kSerialInterrupts{4, 3, 4, 3};
 constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kCascadeIrq = 2, kRtcIrq = 8, kMouseIrq = 12,
                    kFpuIrq = 13;
 constexpr unsigned kTimerPin = 2;       // where IRQ 0 meets the I/O APIC
+constexpr unsigned kFirstIdeIrq = 14;
 constexpr unsigned kVgaSlot = 2;
 constexpr unsigned kFirstHpetPin = 20;  // pins 20 to 23 are the HPET's alone
 
@@ -79,6 +80,7 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
   claim_fixed_ports();
   add_serial_ports(config);
   add_test_devices(config);
+  add_drives(config);
   if (config.vga) {
     vga_ = std::make_unique<devices::Vga>(around_.timers.clock());
     claim(devices::Vga::kPortBase, devices::Vga::kPortBytes, vga_->ports());
@@ -94,6 +96,7 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
   pci_.route_interrupts(isa_bridge_);
   static_cast<void>(pci_.attach(1, 0, isa_bridge_));
   static_cast<void>(pci_.attach(1, 3, pm_));
+  if (ide_) static_cast<void>(pci_.attach(1, 1, *ide_));
   if (vga_) static_cast<void>(pci_.attach(kVgaSlot, 0, *vga_));
   if (pci_testdev_) static_cast<void>(pci_.attach(4, 0, *pci_testdev_));
   pci_.set_shadow_hook([this](std::uint64_t start, std::uint64_t bytes, bool reads, bool writes) {
@@ -286,6 +289,28 @@ void Board::add_test_devices(const MachineConfig& config) {
     claim(devices::PcTestdev::kLineBase, devices::PcTestdev::kLines, pc_testdev_->line_ports());
   }
   if (config.pci_testdev) pci_testdev_ = std::make_unique<devices::PciTestdev>();
+}
+
+void Board::add_drives(const MachineConfig& config) {
+  const auto any = [&](DriveInterface interface) {
+    return std::ranges::any_of(
+        config.drives, [&](const DriveConfig& drive) { return drive.interface == interface; });
+  };
+  if (!any(DriveInterface::kIde)) return;
+  ide_ = std::make_unique<devices::Piix3Ide>(around_.memory, isa_[kFirstIdeIrq].add_source(),
+                                             isa_[kFirstIdeIrq + 1].add_source());
+  for (unsigned i = 0; i < 2; ++i) {
+    claim(devices::Piix3Ide::kCommandBase[i], devices::IdeChannel::kCommandBytes,
+          ide_->channel(i).command_ports());
+    claim(devices::Piix3Ide::kControlPort[i], 1, ide_->channel(i).control_port());
+  }
+  for (const DriveConfig& drive : config.drives) {
+    if (drive.interface != DriveInterface::kIde) continue;
+    const auto kind = drive.cdrom ? devices::IdeDrive::Kind::kCd : devices::IdeDrive::Kind::kDisk;
+    const auto serial =
+        drive.serial.empty() ? fmt::format("RS{:05}", drive.index + 1) : drive.serial;
+    ide_->channel(drive.index / 2).attach(drive.index % 2, kind, drive.disk.get(), serial);
+  }
 }
 
 devices::MmioHandler* Board::testdev_memory() {

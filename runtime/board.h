@@ -27,6 +27,7 @@
 #include "devices/pci_testdev.h"
 #include "devices/pic.h"
 #include "devices/piix3_isa.h"
+#include "devices/piix3_ide.h"
 #include "devices/piix4_pm.h"
 #include "devices/pit.h"
 #include "devices/port92.h"
@@ -115,6 +116,7 @@ class Board {
   void fill_fw_cfg(const MachineConfig& config);
   void describe_to_firmware(const MachineConfig& config);
   void act_as_firmware();
+  void add_drives(const MachineConfig& config);
   devices::AcpiConfig acpi_config() const;
   void log_unclaimed(std::FILE* file);
   void move_local_apic(std::uint64_t base_msr);
@@ -157,6 +159,7 @@ class Board {
 
   std::array<std::unique_ptr<devices::Uart16550>, 4> serial_;
   std::unique_ptr<devices::Vga> vga_;
+  std::unique_ptr<devices::Piix3Ide> ide_;
   std::unique_ptr<devices::DebugConsole> debug_console_;
   std::vector<std::unique_ptr<devices::DebugExit>> debug_exit_;
   std::unique_ptr<devices::PcTestdev> pc_testdev_;

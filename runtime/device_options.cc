@@ -55,6 +55,22 @@ Status add_loader(RunOptions& options, KeyValues& words) {
   return {};
 }
 
+// virtio-blk-pci, ide-hd and ide-cd: where a drive goes that -drive made with if=none.
+Status add_disk_device(RunOptions& options, KeyValues& words, DriveInterface interface, bool cdrom) {
+  const auto drive = words.take("drive").value_or("");
+  const auto serial = words.take("serial").value_or("");
+  const auto unit = words.take_number("unit");
+  if (!unit) return tl::unexpected(unit.error());
+  std::optional<unsigned> index;
+  if (const auto bus = words.take("bus"); bus && interface == DriveInterface::kIde) {
+    if (*bus != "ide.0" && *bus != "ide.1")
+      return tl::unexpected(std::string("bus= is ide.0 or ide.1"));
+    index = (*bus == "ide.1" ? 2u : 0u) + static_cast<unsigned>(unit->value_or(0) & 1);
+  }
+  words.take("bootindex");
+  return place_drive(options, drive, interface, cdrom, index, serial);
+}
+
 }  // namespace
 
 Status add_device(RunOptions& options, const std::string& text) {
@@ -69,6 +85,10 @@ Status add_device(RunOptions& options, const std::string& text) {
     options.pc_testdev = true;
   } else if (words.name() == "pci-testdev") {
     options.pci_testdev = true;
+  } else if (words.name() == "ide-hd" || words.name() == "ide-cd") {
+    added = add_disk_device(options, words, DriveInterface::kIde, words.name() == "ide-cd");
+  } else if (words.name() == "virtio-blk-pci" || words.name() == "virtio-blk") {
+    added = add_disk_device(options, words, DriveInterface::kVirtio, false);
   } else {
     return tl::unexpected(fmt::format("there is no device '{}'", words.name()));
   }

@@ -74,7 +74,13 @@ Machine::Machine(MachineConfig config)
       testdev_window_(mutex_),
       vga_window_(mutex_) {}
 
-Machine::~Machine() = default;
+// Disks write to guest memory while they have something to do.
+Machine::~Machine() { forget_disk_requests(); }
+
+void Machine::forget_disk_requests() {
+  for (const auto& drive : config_.drives)
+    if (drive.disk) drive.disk->forget();
+}
 
 tl::expected<std::unique_ptr<Machine>, std::string> Machine::create(MachineConfig config,
                                                                     Accelerator& accelerator) {
@@ -91,6 +97,13 @@ tl::expected<void, std::string> Machine::build(Accelerator& accelerator) {
   auto vcpu = accelerator.create_vcpu(*memory_, config_.model, *this);
   if (!vcpu) return tl::unexpected(vcpu.error());
   vcpu_ = std::move(*vcpu);
+  for (const auto& drive : config_.drives)
+    if (drive.disk) drive.disk->connect([this](std::function<void()> done) {
+      post([this, done = std::move(done)] {
+        std::lock_guard lock(mutex_);
+        done();
+      });
+    });
   tsc_.set_offset_source(&vcpu_->state().msr.tsc_offset);
   timers_.set_deadline_observer([this] { deadline_moved(); });
   if (auto on = power_on(); !on) return on;
@@ -129,6 +142,7 @@ void Machine::place_firmware(std::span<const std::uint8_t> image) {
 
 tl::expected<void, std::string> Machine::power_on() {
   std::lock_guard lock(mutex_);
+  forget_disk_requests();
   board_.reset();  // its timers go before the new board's come
   board_ = std::make_unique<Board>(
       config_, BoardSurroundings{*memory_, timers_, tsc_, *this, *this, *attention_});

@@ -75,6 +75,7 @@ class Machine final : private guest::Platform,
   // The vCPU's thread.
   void serve_requests();
   void run_jobs();
+  void forget_disk_requests();
   void wait_while_halted(std::uint64_t seen);
   void wait_while_paused();
   void restart_or_exit(bool triple_fault);

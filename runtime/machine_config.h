@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "guest/cpu_model.h"
+#include "runtime/block/disk.h"
 #include "runtime/console/byte_channel.h"
 #include "runtime/loaders/boot.h"
 #include "runtime/loaders/flat.h"
@@ -27,6 +28,15 @@ struct Firmware {
   std::vector<std::uint8_t> image;
 };
 
+// A disk and where it is; no disk: a drive without a medium.
+struct DriveConfig {
+  std::unique_ptr<Disk> disk;
+  DriveInterface interface = DriveInterface::kIde;
+  unsigned index = 0;
+  bool cdrom = false;
+  std::string serial;
+};
+
 struct MachineConfig {
   std::uint64_t ram_bytes = std::uint64_t{128} << 20;
   guest::CpuModel model;
@@ -35,6 +45,7 @@ struct MachineConfig {
   std::optional<Firmware> firmware;
   BootOptions boot;
   bool vga = false;
+  std::vector<DriveConfig> drives;
   std::vector<FwCfgItem> fw_cfg;
 
   std::vector<std::unique_ptr<ByteChannel>> serial;  // COM1 to COM4; null: no such port

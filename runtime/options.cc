@@ -156,6 +156,8 @@ tl::expected<RunOptions, std::string> parse_run_options(const Words& arguments) 
     }
   }
   settle_defaults(draft);
+  if (auto settled = settle_drives(draft.options); !settled)
+    return tl::unexpected(settled.error());
   if (auto checked = check_stdio_users(draft.options); !checked)
     return tl::unexpected(checked.error());
   if (draft.options.kernel.empty()) {

@@ -10,6 +10,7 @@
 
 #include "runtime/compare/compare.h"
 #include "runtime/console/backends.h"
+#include "runtime/drive_options.h"
 #include "runtime/loaders/flat.h"
 
 namespace ringshift::runtime {
@@ -72,6 +73,8 @@ struct RunOptions {
   std::uint16_t debug_console_port = 0xe9;
   std::string bios;  // empty: SeaBIOS, if the guest boots from a disk
   BootOptions boot;
+  std::vector<DriveOptions> drives;
+  bool snapshot = false;    // for every disk
   std::optional<bool> vga;  // absent: with firmware only
   std::vector<DebugExitOptions> debug_exit;
   bool pc_testdev = false, pci_testdev = false;
@@ -83,7 +86,10 @@ struct RunOptions {
   std::string profile_socket;               // empty: none
   bool perf_map = false, jit_dump = false;  // for the host's perf
 
-  bool uses_firmware() const { return !bios.empty(); }
+  // A guest that nobody else starts is started from its disks.
+  bool uses_firmware() const {
+    return !bios.empty() || (kernel.empty() && loaders.empty() && !drives.empty());
+  }
   bool names_a_guest() const { return !kernel.empty() || !loaders.empty() || uses_firmware(); }
 };
 

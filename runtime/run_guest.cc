@@ -58,6 +58,29 @@ tl::expected<std::vector<std::uint8_t>, std::string> read_firmware(const std::st
   return read_host_file(path, limit);
 }
 
+Status open_drives(const RunOptions& options, MachineConfig& config) {
+  for (const auto& drive : options.drives) {
+    std::unique_ptr<Disk> disk;
+    if (!drive.image.file.empty()) {
+      auto image = open_image(drive.image);
+      if (!image) return tl::unexpected("-drive " + image.error());
+      if ((*image)->read_only() && !drive.cdrom && drive.interface == DriveInterface::kIde)
+        return tl::unexpected("-drive " + drive.image.file +
+                              ": IDE disks cannot be read-only; use snapshot=on, or if=virtio");
+      const auto name =
+          drive.id.empty() ? fmt::format("drive{}", config.drives.size()) : drive.id;
+      disk = std::make_unique<Disk>(name, drive.image.file, std::move(*image));
+      if (disk->bytes() == 0)
+        return tl::unexpected("-drive " + drive.image.file + ": the image is empty");
+    }
+    config.drives.push_back(
+        {std::move(disk), drive.interface, *drive.index, drive.cdrom, drive.serial});
+  }
+  return {};
+}
+
+constexpr const char* kDefaultFirmware = "bios-256k.bin";
+
 Status load_firmware(const RunOptions& options, MachineConfig& config) {
   config.vga = options.vga.value_or(options.uses_firmware());
   config.boot = options.boot;
@@ -66,11 +89,13 @@ Status load_firmware(const RunOptions& options, MachineConfig& config) {
     return tl::unexpected(
         std::string("-bios: firmware boots from a disk, not together with -kernel or loader"));
   constexpr std::size_t kMost = std::size_t{8} << 20, kUnit = 64 << 10;
-  auto image = read_firmware(options.bios, kMost);
-  if (!image) return tl::unexpected("-bios " + image.error());
+  const std::string name = options.bios.empty() ? kDefaultFirmware : options.bios;
+  auto image = read_firmware(name, kMost);
+  if (!image)
+    return tl::unexpected("-bios " + image.error() + " (Debian's package seabios has one)");
   if (image->empty() || image->size() % kUnit != 0)
-    return tl::unexpected("-bios " + options.bios + ": a firmware image is a multiple of 64 KiB");
-  config.firmware = Firmware{options.bios, std::move(*image)};
+    return tl::unexpected("-bios " + name + ": a firmware image is a multiple of 64 KiB");
+  config.firmware = Firmware{name, std::move(*image)};
   if (!config.vga) return {};
   auto rom = read_firmware("vgabios-stdvga.bin", kUnit);
   if (!rom) return tl::unexpected("-vga std: " + rom.error() + " (Debian's package seabios has it)");
@@ -203,6 +228,7 @@ tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* 
   if (!model) return tl::unexpected(model.error());
   config.model = std::move(*model);
   if (auto loaded = load_guest(options, config); !loaded) return tl::unexpected(loaded.error());
+  if (auto opened = open_drives(options, config); !opened) return tl::unexpected(opened.error());
   if (auto loaded = load_firmware(options, config); !loaded)
     return tl::unexpected(loaded.error());
   if (auto loaded = load_fw_cfg(options, config); !loaded) return tl::unexpected(loaded.error());

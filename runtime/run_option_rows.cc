@@ -152,6 +152,11 @@ OptionStatus set_boot(RunDraft& draft, const std::string& value) {
   return words.finish();
 }
 
+template <DriveInterface kInterface, unsigned kIndex, bool kCd = false>
+OptionStatus add_disk(RunDraft& draft, const std::string& value) {
+  return add_short_drive(draft.options, value, kInterface, kCd, kIndex);
+}
+
 OptionStatus set_vga(RunDraft& draft, const std::string& value) {
   if (value != "none" && value != "std") return failed("adapters are std and none");
   draft.options.vga = value == "std";
@@ -237,6 +242,22 @@ constexpr std::array kRows = std::to_array<OptionRow>({
      [](RunDraft& d, const std::string& v) -> OptionStatus {
        if (v.empty()) return failed("the file's name is empty");
        d.options.bios = v;
+       return {};
+     }},
+    {"drive", "file=F[,K=V]",
+     "a disk: if=ide|virtio|floppy|none, media=disk|cdrom, format=raw|qcow2, index=N,\n"
+     "readonly=on, snapshot=on, id=NAME, serial=TEXT",
+     [](RunDraft& d, const std::string& v) { return add_drive(d.options, v); }},
+    {"hda", "FILE", "disk image on IDE; also -hdb, -hdc, -hdd", add_disk<DriveInterface::kIde, 0>},
+    {"hdb", "FILE", "", add_disk<DriveInterface::kIde, 1>},
+    {"hdc", "FILE", "", add_disk<DriveInterface::kIde, 2>},
+    {"hdd", "FILE", "", add_disk<DriveInterface::kIde, 3>},
+    {"cdrom", "FILE", "CD or DVD image", add_disk<DriveInterface::kIde, 2, true>},
+    {"fda", "FILE", "floppy image; also -fdb", add_disk<DriveInterface::kFloppy, 0>},
+    {"fdb", "FILE", "", add_disk<DriveInterface::kFloppy, 1>},
+    {"snapshot", "", "disks keep nothing of what the guest writes",
+     [](RunDraft& d, const std::string&) -> OptionStatus {
+       d.options.snapshot = true;
        return {};
      }},
     {"boot", "ORDER[,menu=on]",
@@ -338,10 +359,9 @@ constexpr std::array kRows = std::to_array<OptionRow>({
 });
 
 constexpr auto kElsewhere = std::to_array<std::string_view>(
-    {"drive",      "cdrom",       "hda",      "hdb",
-     "hdc",        "hdd",         "fda",        "fdb",         "netdev",   "usb",
+    {"netdev",   "usb",
      "usbdevice",  "gdb",         "s",          "qmp",         "chardev",  "mon",
-     "object",     "numa",        "snapshot",   "loadvm",      "icount",   "enable-kvm",
+     "object",     "numa",        "loadvm",      "icount",   "enable-kvm",
      "daemonize",  "pidfile",     "smbios",     "acpitable",   "no-acpi",  "no-hpet",
      "audiodev",    "spice",      "k",           "uuid",     "dtb",
      "pflash",     "mtdblock",    "sd",         "blockdev",    "watchdog", "incoming",
