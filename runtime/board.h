@@ -77,6 +77,8 @@ class Board {
   const std::string& problem() const { return problem_; }
   bool a20_open() const { return a20_.open(); }
   devices::Piix4Pm& power_management() { return pm_; }
+  devices::I8042& keyboard_controller() { return keyboard_; }
+  devices::PciHost& pci() { return pci_; }
 
   // Writes the ACPI tables; false when guest memory is too small for them.
   [[nodiscard]] bool place_acpi_tables();

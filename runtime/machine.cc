@@ -277,6 +277,7 @@ void Machine::restart_or_exit(bool triple_fault) {
     }
     return stop(0);
   }
+  tell(MachineEvent::kReset);
   if (auto on = power_on(); !on) {
     print_message("ringshift: {}", on.error());
     stop(1);
@@ -295,6 +296,10 @@ void Machine::wake() {
   changed_.notify_all();
 }
 
+void Machine::tell(MachineEvent event) {
+  for (const auto& callback : event_callbacks_) callback(event);
+}
+
 void Machine::stop(int status) {
   {
     std::lock_guard lock(mutex_);
@@ -302,18 +307,19 @@ void Machine::stop(int status) {
     exit_status_ = status;
     stopping_ = true;
   }
+  tell(MachineEvent::kShutdown);
   vcpu_->stop();
   wake();
 }
 
 void Machine::pause() {
-  pause_requested_ = true;
+  if (!pause_requested_.exchange(true)) tell(MachineEvent::kStop);
   vcpu_->stop();
   wake();
 }
 
 void Machine::resume() {
-  pause_requested_ = false;
+  if (pause_requested_.exchange(false)) tell(MachineEvent::kResume);
   wake();
 }
 

@@ -27,6 +27,9 @@
 
 namespace ringshift::runtime {
 
+// What a watcher of the machine may want to hear of.
+enum class MachineEvent { kStop, kResume, kReset, kPowerDown, kShutdown };
+
 class Machine final : private guest::Platform,
                       private devices::PowerControl,
                       private devices::CpuSignals {
@@ -44,6 +47,12 @@ class Machine final : private guest::Platform,
   void pause();
   void resume();
   void toggle_pause();
+  bool is_paused() const { return pause_requested_; }
+  void request_reset() { reset(); }
+  // Called on any thread, perhaps with the device lock held. Before run().
+  void on_event(std::function<void(MachineEvent)> callback) {
+    event_callbacks_.push_back(std::move(callback));
+  }
   // From any thread: runs `job` soon on the vCPU's thread, between two runs of the vCPU. One that
   // is posted while the machine ends may not run.
   void post(std::function<void()> job);
@@ -53,6 +62,10 @@ class Machine final : private guest::Platform,
   // Further sources for the event loop, before run().
   EventLoop& loop() { return loop_; }
   guest::PhysicalMemory& memory() { return *memory_; }
+  const MachineConfig& config() const { return config_; }
+  // The board that is there now; only with the devices locked.
+  Board& board() { return *board_; }
+  std::unique_lock<DeviceMutex> lock_devices() { return std::unique_lock(mutex_); }
   Vcpu& vcpu() { return *vcpu_; }
   std::string statistics() const { return vcpu_->statistics(); }
 
@@ -87,6 +100,7 @@ class Machine final : private guest::Platform,
   void deadline_moved();
 
   void request(Request what);
+  void tell(MachineEvent event);
   void wake();
 
   // guest::Platform
@@ -130,6 +144,7 @@ class Machine final : private guest::Platform,
   std::unique_ptr<Board> board_;
   std::vector<std::unique_ptr<SerialEnd>> serial_ends_;
   NoInput no_input_;
+  std::vector<std::function<void(MachineEvent)>> event_callbacks_;
 
   // Guarded by mutex_, except where a vCPU only peeks.
   std::uint64_t wakeups_ = 0;

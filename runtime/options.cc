@@ -121,7 +121,10 @@ tl::expected<std::vector<Given>, std::string> lex(const Words& arguments) {
 void settle_defaults(RunDraft& draft) {
   auto& serial = draft.options.serial;
   if (serial.empty() && !draft.no_defaults) {
-    const bool terminal = draft.nographic || !draft.display_none;
+    const auto on_terminal = [](const BackendSpec& spec) { return spec.uses_stdio(); };
+    const bool monitor_has_it = std::ranges::any_of(draft.options.monitors, on_terminal) ||
+                                std::ranges::any_of(draft.options.qmp, on_terminal);
+    const bool terminal = !monitor_has_it && (draft.nographic || !draft.display_none);
     serial.push_back({.kind = terminal ? BackendSpec::Kind::kStdio : BackendSpec::Kind::kNull,
                       .escape_keys = terminal});
   }
@@ -135,6 +138,8 @@ tl::expected<void, std::string> check_stdio_users(const RunOptions& options) {
   auto users = std::count_if(options.serial.begin(), options.serial.end(),
                              [](const BackendSpec& spec) { return spec.uses_stdio(); });
   if (options.debug_console && options.debug_console->uses_stdio()) ++users;
+  for (const auto* list : {&options.monitors, &options.qmp})
+    users += std::ranges::count_if(*list, [](const BackendSpec& spec) { return spec.uses_stdio(); });
   if (users > 1) return tl::unexpected(std::string("-serial: two devices cannot share stdio"));
   return {};
 }

@@ -15,6 +15,7 @@
 #include "runtime/log_file.h"
 #include "runtime/machine.h"
 #include "runtime/message.h"
+#include "runtime/monitor/monitor.h"
 #include "runtime/profile/control_server.h"
 #include "runtime/profile/perf_watcher.h"
 #include "runtime/signals.h"
@@ -176,6 +177,9 @@ std::unique_ptr<RawTerminal> prepare_terminal(const RunOptions& options) {
   for (const auto& spec : options.serial) {
     if (spec.uses_stdio()) return RawTerminal::enter(STDIN_FILENO, !spec.escape_keys);
   }
+  for (const auto* list : {&options.monitors, &options.qmp})
+    for (const auto& spec : *list)
+      if (spec.uses_stdio()) return RawTerminal::enter(STDIN_FILENO, !spec.escape_keys);
   if (options.debug_console && options.debug_console->uses_stdio())
     return RawTerminal::enter(STDIN_FILENO, !options.debug_console->escape_keys);
   return nullptr;
@@ -187,8 +191,22 @@ namespace {
 
 using Watchers = std::vector<std::unique_ptr<RunWatcher>>;
 
-Watchers asked_for(const RunOptions& options) {
+tl::expected<Watchers, std::string> asked_for(const RunOptions& options,
+                                              const CommandHandler& commands) {
   Watchers watchers;
+  const auto serve = [&](const std::vector<BackendSpec>& specs, const char* option,
+                         auto make) -> Status {
+    for (const auto& spec : specs) {
+      auto channel = open_backend(spec, option, commands);
+      if (!channel) return tl::unexpected(fmt::format("-{}: {}", option, channel.error()));
+      watchers.push_back(make(std::move(*channel)));
+    }
+    return {};
+  };
+  if (auto served = serve(options.monitors, "monitor", monitor::serve_people); !served)
+    return tl::unexpected(served.error());
+  if (auto served = serve(options.qmp, "qmp", monitor::serve_programs); !served)
+    return tl::unexpected(served.error());
   if (options.perf_map || options.jit_dump)
     watchers.push_back(profile::watch_for_perf(options.perf_map, options.jit_dump));
   if (!options.profile_socket.empty())
@@ -267,9 +285,10 @@ tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* 
   if (!created) return tl::unexpected(created.error());
   machine = created->get();
   machine->loop().add(signals);
-  const Watchers watchers = asked_for(options);
+  const auto watchers = asked_for(options, commands);
+  if (!watchers) return tl::unexpected(watchers.error());
   std::vector<RunWatcher*> all;
-  for (const auto& one : watchers) all.push_back(one.get());
+  for (const auto& one : *watchers) all.push_back(one.get());
   if (watcher) all.push_back(watcher);
   const auto status = run_watched(*machine, all, terminal);
   if (!status) return status;

@@ -215,9 +215,13 @@ OptionStatus only(RunDraft&, const std::string& value) {
 }
 constexpr const char* kNone = "none";
 
-OptionStatus set_monitor(RunDraft&, const std::string& value) {
-  if (value == "none" || value == "null") return {};
-  return failed("there is no monitor yet; only 'none' is supported");
+template <std::vector<BackendSpec> RunOptions::*kList>
+OptionStatus add_monitor(RunDraft& draft, const std::string& value) {
+  if (value == "none") return {};
+  auto spec = parse_backend(value);
+  if (!spec) return failed(spec.error());
+  (draft.options.*kList).push_back(*spec);
+  return {};
 }
 
 constexpr std::array kRows = std::to_array<OptionRow>({
@@ -349,7 +353,10 @@ constexpr std::array kRows = std::to_array<OptionRow>({
      }},
     {"name", "TEXT", "", [](RunDraft&, const std::string&) -> OptionStatus { return {}; }},
     {"no-user-config", "", "", [](RunDraft&, const std::string&) -> OptionStatus { return {}; }},
-    {"monitor", "none", "", set_monitor},
+    {"monitor", "DEV", "a prompt for commands (help): stdio, unix:PATH,server,nowait, pty",
+     add_monitor<&RunOptions::monitors>},
+    {"qmp", "DEV", "the same for programs, in QEMU's machine protocol",
+     add_monitor<&RunOptions::qmp>},
     {"vga", "std|none", "display adapter (default std with firmware, none without)", set_vga},
     {"global", "D.P=V", "", set_global},
     {"vnc", "none", "", only<kNone>},
@@ -360,7 +367,7 @@ constexpr std::array kRows = std::to_array<OptionRow>({
 
 constexpr auto kElsewhere = std::to_array<std::string_view>(
     {"netdev",   "usb",
-     "usbdevice",  "gdb",         "s",          "qmp",         "chardev",  "mon",
+     "usbdevice",  "gdb",         "s",          "chardev",  "mon",
      "object",     "numa",        "loadvm",      "icount",   "enable-kvm",
      "daemonize",  "pidfile",     "smbios",     "acpitable",   "no-acpi",  "no-hpet",
      "audiodev",    "spice",      "k",           "uuid",     "dtb",

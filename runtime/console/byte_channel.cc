@@ -47,6 +47,7 @@ void ByteChannel::start(EventLoop& loop, CharacterReceiver& receiver) {
   receiver_ = &receiver;
   loop.add(*reader_);
   loop.add(*writer_);
+  if (output_ >= 0) receiver.connected();
 }
 
 void ByteChannel::set_descriptors(int input, int output) {

@@ -28,6 +28,8 @@ class CharacterReceiver {
   // Takes the first bytes, as many as there is room for, and returns how many.
   virtual std::size_t offer(std::span<const std::uint8_t> bytes) = 0;
   virtual void send_break() = 0;
+  // Somebody is there now; at start(), unless nobody is yet.
+  virtual void connected() {}
 };
 
 class ByteChannel : public devices::CharacterSink {

@@ -46,7 +46,9 @@ class UnixChannel final : public ByteChannel {
   void idle_ready(short events) override {
     if (events == 0) return;
     const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (client >= 0) connect(client);
+    if (client < 0) return;
+    connect(client);
+    receiver()->connected();
   }
 
   int listener_;
