@@ -8,6 +8,7 @@
 
 #include "devices/acpi_loader.h"
 #include "devices/pci_firmware.h"
+#include "devices/virtio_blk.h"
 #include "runtime/loaders/memory_map.h"
 #include "runtime/loaders/placement.h"
 
@@ -20,7 +21,7 @@ constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kCascadeIrq = 2, kRtcIrq = 8
                    kFpuIrq = 13;
 constexpr unsigned kTimerPin = 2;       // where IRQ 0 meets the I/O APIC
 constexpr unsigned kFirstIdeIrq = 14;
-constexpr unsigned kVgaSlot = 2;
+constexpr unsigned kVgaSlot = 2, kFirstFreeSlot = 3;
 constexpr unsigned kFirstHpetPin = 20;  // pins 20 to 23 are the HPET's alone
 
 // What the CMOS clock shows at guest time 0.
@@ -99,6 +100,7 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
   if (ide_) static_cast<void>(pci_.attach(1, 1, *ide_));
   if (vga_) static_cast<void>(pci_.attach(kVgaSlot, 0, *vga_));
   if (pci_testdev_) static_cast<void>(pci_.attach(4, 0, *pci_testdev_));
+  for (const auto& device : virtio_) attach(*device);
   pci_.set_shadow_hook([this](std::uint64_t start, std::uint64_t bytes, bool reads, bool writes) {
     around_.memory.gate_ram({start}, bytes, reads, writes);
   });
@@ -291,12 +293,24 @@ void Board::add_test_devices(const MachineConfig& config) {
   if (config.pci_testdev) pci_testdev_ = std::make_unique<devices::PciTestdev>();
 }
 
+void Board::attach(devices::PciDevice& device) {
+  for (unsigned slot = kFirstFreeSlot; slot < devices::PciHost::kSlots; ++slot)
+    if (pci_.attach(slot, 0, device)) return;
+  problem_ = "there are no more PCI slots";
+}
+
 void Board::add_drives(const MachineConfig& config) {
-  const auto any = [&](DriveInterface interface) {
-    return std::ranges::any_of(
-        config.drives, [&](const DriveConfig& drive) { return drive.interface == interface; });
-  };
-  if (!any(DriveInterface::kIde)) return;
+  bool any_ide = false;
+  for (const DriveConfig& drive : config.drives) {
+    any_ide = any_ide || drive.interface == DriveInterface::kIde;
+    if (drive.interface == DriveInterface::kVirtio && drive.disk)
+      virtio_.push_back(
+          std::make_unique<devices::VirtioBlk>(around_.memory, *drive.disk, drive.serial));
+  }
+  if (any_ide) add_ide_drives(config);
+}
+
+void Board::add_ide_drives(const MachineConfig& config) {
   ide_ = std::make_unique<devices::Piix3Ide>(around_.memory, isa_[kFirstIdeIrq].add_source(),
                                              isa_[kFirstIdeIrq + 1].add_source());
   for (unsigned i = 0; i < 2; ++i) {

@@ -34,6 +34,7 @@
 #include "devices/rtc.h"
 #include "devices/uart_16550.h"
 #include "devices/vga.h"
+#include "devices/virtio_pci.h"
 #include "runtime/interrupt_lines.h"
 #include "runtime/machine_config.h"
 
@@ -119,6 +120,9 @@ class Board {
   void describe_to_firmware(const MachineConfig& config);
   void act_as_firmware();
   void add_drives(const MachineConfig& config);
+  void add_ide_drives(const MachineConfig& config);
+  // In the next free slot.
+  void attach(devices::PciDevice& device);
   devices::AcpiConfig acpi_config() const;
   void log_unclaimed(std::FILE* file);
   void move_local_apic(std::uint64_t base_msr);
@@ -162,6 +166,7 @@ class Board {
   std::array<std::unique_ptr<devices::Uart16550>, 4> serial_;
   std::unique_ptr<devices::Vga> vga_;
   std::unique_ptr<devices::Piix3Ide> ide_;
+  std::vector<std::unique_ptr<devices::VirtioPci>> virtio_;
   std::unique_ptr<devices::DebugConsole> debug_console_;
   std::vector<std::unique_ptr<devices::DebugExit>> debug_exit_;
   std::unique_ptr<devices::PcTestdev> pc_testdev_;
