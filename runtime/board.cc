@@ -9,6 +9,7 @@
 #include "devices/acpi_loader.h"
 #include "devices/pci_firmware.h"
 #include "devices/virtio_blk.h"
+#include "devices/virtio_net.h"
 #include "runtime/loaders/memory_map.h"
 #include "runtime/loaders/placement.h"
 
@@ -82,6 +83,7 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
   add_serial_ports(config);
   add_test_devices(config);
   add_drives(config);
+  add_nics(config);
   if (config.vga) {
     vga_ = std::make_unique<devices::Vga>(around_.timers.clock());
     claim(devices::Vga::kPortBase, devices::Vga::kPortBytes, vga_->ports());
@@ -308,6 +310,12 @@ void Board::add_drives(const MachineConfig& config) {
           std::make_unique<devices::VirtioBlk>(around_.memory, *drive.disk, drive.serial));
   }
   if (any_ide) add_ide_drives(config);
+}
+
+void Board::add_nics(const MachineConfig& config) {
+  for (const NicConfig& nic : config.nics)
+    virtio_.push_back(
+        std::make_unique<devices::VirtioNet>(around_.memory, *nic.link, nic.address));
 }
 
 void Board::add_ide_drives(const MachineConfig& config) {

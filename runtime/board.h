@@ -120,6 +120,7 @@ class Board {
   void describe_to_firmware(const MachineConfig& config);
   void act_as_firmware();
   void add_drives(const MachineConfig& config);
+  void add_nics(const MachineConfig& config);
   void add_ide_drives(const MachineConfig& config);
   // In the next free slot.
   void attach(devices::PciDevice& device);

@@ -89,6 +89,10 @@ Status add_device(RunOptions& options, const std::string& text) {
     added = add_disk_device(options, words, DriveInterface::kIde, words.name() == "ide-cd");
   } else if (words.name() == "virtio-blk-pci" || words.name() == "virtio-blk") {
     added = add_disk_device(options, words, DriveInterface::kVirtio, false);
+  } else if (words.name() == "virtio-net-pci" || words.name() == "virtio-net") {
+    added = add_nic_device(options, words, NicModel::kVirtio);
+  } else if (words.name() == "e1000") {
+    added = add_nic_device(options, words, NicModel::kE1000);
   } else {
     return tl::unexpected(fmt::format("there is no device '{}'", words.name()));
   }

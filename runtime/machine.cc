@@ -97,13 +97,15 @@ tl::expected<void, std::string> Machine::build(Accelerator& accelerator) {
   auto vcpu = accelerator.create_vcpu(*memory_, config_.model, *this);
   if (!vcpu) return tl::unexpected(vcpu.error());
   vcpu_ = std::move(*vcpu);
-  for (const auto& drive : config_.drives)
-    if (drive.disk) drive.disk->connect([this](std::function<void()> done) {
-      post([this, done = std::move(done)] {
-        std::lock_guard lock(mutex_);
-        done();
-      });
+  const auto post_locked = [this](std::function<void()> job) {
+    post([this, job = std::move(job)] {
+      std::lock_guard lock(mutex_);
+      job();
     });
+  };
+  for (const auto& drive : config_.drives)
+    if (drive.disk) drive.disk->connect(post_locked);
+  for (const auto& nic : config_.nics) nic.link->connect(post_locked);
   tsc_.set_offset_source(&vcpu_->state().msr.tsc_offset);
   timers_.set_deadline_observer([this] { deadline_moved(); });
   if (auto on = power_on(); !on) return on;
@@ -114,6 +116,7 @@ tl::expected<void, std::string> Machine::build(Accelerator& accelerator) {
     config_.serial[i]->start(loop_, *serial_ends_.back());
   }
   if (config_.debug_console) config_.debug_console->start(loop_, no_input_);
+  for (const auto& nic : config_.nics) nic.link->start();
   if (config_.start_paused) pause();
   return {};
 }

@@ -37,6 +37,12 @@ struct DriveConfig {
   std::string serial;
 };
 
+struct NicConfig {
+  std::unique_ptr<NetLink> link;
+  NicModel model = NicModel::kVirtio;
+  std::array<std::uint8_t, 6> address{};
+};
+
 struct MachineConfig {
   std::uint64_t ram_bytes = std::uint64_t{128} << 20;
   guest::CpuModel model;
@@ -46,6 +52,7 @@ struct MachineConfig {
   BootOptions boot;
   bool vga = false;
   std::vector<DriveConfig> drives;
+  std::vector<NicConfig> nics;
   std::vector<FwCfgItem> fw_cfg;
 
   std::vector<std::unique_ptr<ByteChannel>> serial;  // COM1 to COM4; null: no such port

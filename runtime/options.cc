@@ -161,6 +161,7 @@ tl::expected<RunOptions, std::string> parse_run_options(const Words& arguments) 
     }
   }
   settle_defaults(draft);
+  if (auto checked = check_nics(draft.options); !checked) return tl::unexpected(checked.error());
   if (auto settled = settle_drives(draft.options); !settled)
     return tl::unexpected(settled.error());
   if (auto checked = check_stdio_users(draft.options); !checked)

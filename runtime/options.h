@@ -12,6 +12,7 @@
 #include "runtime/console/backends.h"
 #include "runtime/drive_options.h"
 #include "runtime/loaders/flat.h"
+#include "runtime/net_options.h"
 
 namespace ringshift::runtime {
 
@@ -74,6 +75,8 @@ struct RunOptions {
   std::string bios;  // empty: SeaBIOS, if the guest boots from a disk
   BootOptions boot;
   std::vector<DriveOptions> drives;
+  std::vector<NetdevOptions> netdevs;
+  std::vector<NicOptions> nics;
   bool snapshot = false;    // for every disk
   std::optional<bool> vga;  // absent: with firmware only
   std::vector<DebugExitOptions> debug_exit;

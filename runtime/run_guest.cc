@@ -80,6 +80,16 @@ Status open_drives(const RunOptions& options, MachineConfig& config) {
   return {};
 }
 
+Status open_networks(const RunOptions& options, MachineConfig& config) {
+  for (const auto& nic : options.nics) {
+    const auto net = std::ranges::find(options.netdevs, nic.netdev, &NetdevOptions::id);
+    auto link = net->tap ? open_tap(net->interface_name) : open_user_net(net->user);
+    if (!link) return tl::unexpected(fmt::format("-netdev {}: {}", nic.netdev, link.error()));
+    config.nics.push_back({std::move(*link), nic.model, nic.address});
+  }
+  return {};
+}
+
 constexpr const char* kDefaultFirmware = "bios-256k.bin";
 
 Status load_firmware(const RunOptions& options, MachineConfig& config) {
@@ -246,6 +256,8 @@ tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* 
   if (!model) return tl::unexpected(model.error());
   config.model = std::move(*model);
   if (auto loaded = load_guest(options, config); !loaded) return tl::unexpected(loaded.error());
+  if (auto opened = open_networks(options, config); !opened)
+    return tl::unexpected(opened.error());
   if (auto opened = open_drives(options, config); !opened) return tl::unexpected(opened.error());
   if (auto loaded = load_firmware(options, config); !loaded)
     return tl::unexpected(loaded.error());

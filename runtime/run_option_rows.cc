@@ -264,6 +264,12 @@ constexpr std::array kRows = std::to_array<OptionRow>({
        d.options.snapshot = true;
        return {};
      }},
+    {"netdev", "KIND,id=N",
+     "a network: user[,hostfwd=tcp:[ADDR]:PORT-[ADDR]:PORT][,net=A/BITS][,dns=A][,tftp=DIR]\n"
+     "[,bootfile=F][,restrict=on], or tap[,ifname=N]",
+     [](RunDraft& d, const std::string& v) { return add_netdev(d.options, v); }},
+    {"nic", "KIND[,K=V]", "a network and a card at once: user,model=virtio|e1000,mac=A,... or none",
+     [](RunDraft& d, const std::string& v) { return add_nic(d.options, v); }},
     {"boot", "ORDER[,menu=on]",
      "what firmware tries, in turn: a floppy, c disk, d CD, n network (default cad)", set_boot},
     {"m", "SIZE", "guest memory in MiB, or with a suffix K, M, G, T (default 128)", set_memory},
@@ -292,6 +298,8 @@ constexpr std::array kRows = std::to_array<OptionRow>({
     {"device", "NAME[,K=V]",
      "isa-debug-exit,iobase=P,iosize=N: a write of v ends the run with (v << 1) | 1\n"
      "pc-testdev, pci-testdev: QEMU's test devices\n"
+     "virtio-blk-pci, ide-hd, ide-cd with drive=ID[,serial=TEXT]\n"
+     "virtio-net-pci, e1000 with netdev=ID[,mac=A]\n"
      "loader,file=F,addr=A[,mode=real16|protected32|long64][,entry=E]: raw bytes at A;\n"
      "with a mode the processor starts there",
      [](RunDraft& d, const std::string& v) { return add_device(d.options, v); }},
@@ -361,12 +369,11 @@ constexpr std::array kRows = std::to_array<OptionRow>({
     {"global", "D.P=V", "", set_global},
     {"vnc", "none", "", only<kNone>},
     {"net", "none", "", only<kNone>},
-    {"nic", "none", "", only<kNone>},
     {"parallel", "none", "", only<kNone>},
 });
 
 constexpr auto kElsewhere = std::to_array<std::string_view>(
-    {"netdev",   "usb",
+    {"usb",
      "usbdevice",  "gdb",         "s",          "chardev",  "mon",
      "object",     "numa",        "loadvm",      "icount",   "enable-kvm",
      "daemonize",  "pidfile",     "smbios",     "acpitable",   "no-acpi",  "no-hpet",

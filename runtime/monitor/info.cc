@@ -1,5 +1,6 @@
 // runtime/monitor/info.cc - what `info` shows.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -72,6 +73,18 @@ Answer block(Machine& machine) {
   return text.empty() ? "no disks\n" : text;
 }
 
+Answer network(Machine& machine) {
+  std::string text;
+  for (const NicConfig& nic : machine.config().nics) {
+    const auto c = nic.link->counters();
+    text += fmt::format("{} on {}: {:02x}; sent {} frames, received {}, dropped {}\n",
+                        nic.model == NicModel::kVirtio ? "virtio-net" : "e1000",
+                        nic.link->describe(), fmt::join(nic.address, ":"), c.sent, c.received,
+                        c.dropped);
+  }
+  return text.empty() ? "no network cards\n" : text;
+}
+
 Answer memory_tree(Machine& machine) {
   std::string text;
   for (const auto& m : machine.memory().mappings())
@@ -121,6 +134,7 @@ constexpr auto kTopics = std::to_array<Topic>({
     {"tlb", "mapped linear memory, page by page", tlb},
     {"mtree", "physical memory that needs no device", memory_tree},
     {"block", "disks", block},
+    {"network", "network cards", network},
     {"pci", "PCI devices", pci},
     {"jit", "the translator's statistics", jit},
     {"counters", "every counter of the accelerator", counters},
