@@ -21,7 +21,7 @@ constexpr std::array<unsigned, 4> kSerialInterrupts{4, 3, 4, 3};
 constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kCascadeIrq = 2, kRtcIrq = 8, kMouseIrq = 12,
                    kFpuIrq = 13;
 constexpr unsigned kTimerPin = 2;       // where IRQ 0 meets the I/O APIC
-constexpr unsigned kFirstIdeIrq = 14;
+constexpr unsigned kFirstIdeIrq = 14, kFloppyIrq = 6;
 constexpr unsigned kVgaSlot = 2, kFirstFreeSlot = 3;
 constexpr unsigned kFirstHpetPin = 20;  // pins 20 to 23 are the HPET's alone
 
@@ -228,6 +228,9 @@ void Board::claim_fixed_ports() {
   claim(0xa0, 2, pic_.slave_ports());
   claim(0x4d0, 2, pic_.elcr_ports());
   claim(0x40, 4, pit_);
+  claim(devices::IsaDma::kLowBase, devices::IsaDma::kLowBytes, dma_.low_ports());
+  claim(devices::IsaDma::kPageBase, devices::IsaDma::kPageBytes, dma_.page_ports());
+  claim(devices::IsaDma::kHighBase, devices::IsaDma::kHighBytes, dma_.high_ports());
   claim(0x60, 1, keyboard_.data_port());
   claim(0x61, 1, control_port_);
   claim(0x64, 1, keyboard_.command_port());
@@ -302,20 +305,36 @@ void Board::attach(devices::PciDevice& device) {
 }
 
 void Board::add_drives(const MachineConfig& config) {
-  bool any_ide = false;
+  bool any_ide = false, any_floppy = false;
   for (const DriveConfig& drive : config.drives) {
     any_ide = any_ide || drive.interface == DriveInterface::kIde;
+    any_floppy = any_floppy || drive.interface == DriveInterface::kFloppy;
     if (drive.interface == DriveInterface::kVirtio && drive.disk)
       virtio_.push_back(
           std::make_unique<devices::VirtioBlk>(around_.memory, *drive.disk, drive.serial));
   }
   if (any_ide) add_ide_drives(config);
+  if (any_floppy) add_floppies(config);
 }
 
 void Board::add_nics(const MachineConfig& config) {
   for (const NicConfig& nic : config.nics)
     virtio_.push_back(
         std::make_unique<devices::VirtioNet>(around_.memory, *nic.link, nic.address));
+}
+
+void Board::add_floppies(const MachineConfig& config) {
+  floppy_ = std::make_unique<devices::Floppy>(around_.memory, dma_, isa_[kFloppyIrq].add_source());
+  for (const DriveConfig& drive : config.drives)
+    if (drive.interface == DriveInterface::kFloppy)
+      floppy_->attach(drive.index, drive.disk.get());
+  claim(devices::Floppy::kBase, devices::Floppy::kPorts, floppy_->ports());
+  claim(devices::Floppy::kDirPort, 1, floppy_->dir_port());
+  rtc_.set_cmos(0x10, static_cast<std::uint8_t>(floppy_->drive_type(0) << 4 |
+                                                floppy_->drive_type(1)));
+  // The equipment byte: floppies, and how many.
+  const unsigned count = floppy_->drive_type(1) ? 2 : 1;
+  rtc_.set_cmos(0x14, static_cast<std::uint8_t>(rtc_.cmos(0x14) | 1 | (count - 1) << 6));
 }
 
 void Board::add_ide_drives(const MachineConfig& config) {

@@ -17,9 +17,11 @@
 #include "devices/debug_console.h"
 #include "devices/debug_exit.h"
 #include "devices/fw_cfg.h"
+#include "devices/floppy.h"
 #include "devices/hpet.h"
 #include "devices/i8042.h"
 #include "devices/io_apic.h"
+#include "devices/isa_dma.h"
 #include "devices/line_gate.h"
 #include "devices/local_apic.h"
 #include "devices/pc_testdev.h"
@@ -121,6 +123,7 @@ class Board {
   void act_as_firmware();
   void add_drives(const MachineConfig& config);
   void add_nics(const MachineConfig& config);
+  void add_floppies(const MachineConfig& config);
   void add_ide_drives(const MachineConfig& config);
   // In the next free slot.
   void attach(devices::PciDevice& device);
@@ -167,6 +170,8 @@ class Board {
   std::array<std::unique_ptr<devices::Uart16550>, 4> serial_;
   std::unique_ptr<devices::Vga> vga_;
   std::unique_ptr<devices::Piix3Ide> ide_;
+  devices::IsaDma dma_;
+  std::unique_ptr<devices::Floppy> floppy_;
   std::vector<std::unique_ptr<devices::VirtioPci>> virtio_;
   std::unique_ptr<devices::DebugConsole> debug_console_;
   std::vector<std::unique_ptr<devices::DebugExit>> debug_exit_;

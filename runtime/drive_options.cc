@@ -14,7 +14,7 @@ namespace {
 
 using Status = tl::expected<void, std::string>;
 
-constexpr unsigned kIdePlaces = 4, kFloppyPlaces = 2, kVirtioPlaces = 16;
+constexpr unsigned kIdePlaces = 4, kFloppyPlaces = 2, kPflashPlaces = 2, kVirtioPlaces = 16;
 constexpr unsigned kFirstCdPlace = 2;  // where -cdrom goes: the second channel's first drive
 
 tl::unexpected<std::string> failed(std::string why) { return tl::unexpected(std::move(why)); }
@@ -33,6 +33,8 @@ unsigned places_of(DriveInterface interface) {
       return kIdePlaces;
     case DriveInterface::kFloppy:
       return kFloppyPlaces;
+    case DriveInterface::kPflash:
+      return kPflashPlaces;
     default:
       return kVirtioPlaces;
   }
@@ -46,6 +48,8 @@ const char* name_of(DriveInterface interface) {
       return "floppy";
     case DriveInterface::kVirtio:
       return "virtio";
+    case DriveInterface::kPflash:
+      return "pflash";
     default:
       return "none";
   }
@@ -54,12 +58,13 @@ const char* name_of(DriveInterface interface) {
 Status take_interface(KeyValues& words, DriveOptions& drive) {
   const auto text = words.take("if").value_or("ide");
   for (const auto interface : {DriveInterface::kIde, DriveInterface::kVirtio,
-                               DriveInterface::kFloppy, DriveInterface::kNone})
+                               DriveInterface::kFloppy, DriveInterface::kPflash,
+                               DriveInterface::kNone})
     if (text == name_of(interface)) {
       drive.interface = interface;
       return {};
     }
-  return failed("if= is ide, virtio, floppy or none");
+  return failed("if= is ide, virtio, floppy, pflash or none");
 }
 
 // What QEMU tunes here is as it should be, or is the host's affair.

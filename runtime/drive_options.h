@@ -12,7 +12,7 @@ namespace ringshift::runtime {
 
 struct RunOptions;
 
-enum class DriveInterface { kIde, kVirtio, kFloppy, kNone };
+enum class DriveInterface { kIde, kVirtio, kFloppy, kPflash, kNone };
 
 struct DriveOptions {
   ImageOptions image;  // no file: a drive without a medium

@@ -72,7 +72,8 @@ Machine::Machine(MachineConfig config)
       pci_window_(mutex_),
       chipset_window_(mutex_),
       testdev_window_(mutex_),
-      vga_window_(mutex_) {}
+      vga_window_(mutex_),
+      flash_window_(mutex_) {}
 
 // Disks write to guest memory while they have something to do.
 Machine::~Machine() { forget_disk_requests(); }
@@ -80,6 +81,7 @@ Machine::~Machine() { forget_disk_requests(); }
 void Machine::forget_disk_requests() {
   for (const auto& drive : config_.drives)
     if (drive.disk) drive.disk->forget();
+  if (flash_) flash_->reset();
 }
 
 tl::expected<std::unique_ptr<Machine>, std::string> Machine::create(MachineConfig config,
@@ -105,6 +107,7 @@ tl::expected<void, std::string> Machine::build(Accelerator& accelerator) {
   };
   for (const auto& drive : config_.drives)
     if (drive.disk) drive.disk->connect(post_locked);
+  if (config_.flash && config_.flash->disk) config_.flash->disk->connect(post_locked);
   for (const auto& nic : config_.nics) nic.link->connect(post_locked);
   tsc_.set_offset_source(&vcpu_->state().msr.tsc_offset);
   timers_.set_deadline_observer([this] { deadline_moved(); });
@@ -132,6 +135,14 @@ void Machine::connect_memory() {
     static_cast<void>(memory_->add_mmio({devices::Vga::kLegacyBase}, devices::Vga::kLegacyBytes,
                                         vga_window_));
   if (config_.firmware) place_firmware(config_.firmware->image);
+  if (config_.flash) {
+    flash_ = std::make_unique<devices::Flash>(std::move(config_.flash->contents),
+                                              config_.flash->disk.get());
+    flash_window_.set_target(flash_.get());
+    const std::uint64_t below = config_.firmware->image.size() + flash_->bytes();
+    static_cast<void>(memory_->add_mmio({guest::PhysicalMemory::kHighRamBase - below},
+                                        flash_->bytes(), flash_window_));
+  }
 }
 
 // The processor's first instruction is 16 bytes below 4 GiB; 16-bit code finds the rest below 1 MiB.

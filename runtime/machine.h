@@ -13,6 +13,7 @@
 #include <string>
 #include <tl/expected.hpp>
 
+#include "devices/flash.h"
 #include "devices/local_apic.h"
 #include "devices/power_control.h"
 #include "devices/timer_queue.h"
@@ -139,7 +140,8 @@ class Machine final : private guest::Platform,
   EventLoop loop_;
   std::unique_ptr<guest::PhysicalMemory> memory_;
   std::unique_ptr<Attention> attention_;
-  LockedMmio pci_window_, chipset_window_, testdev_window_, vga_window_;
+  LockedMmio pci_window_, chipset_window_, testdev_window_, vga_window_, flash_window_;
+  std::unique_ptr<devices::Flash> flash_;  // keeps what it holds through resets
   std::unique_ptr<Vcpu> vcpu_;  // goes before the memory that it watches
   std::unique_ptr<Board> board_;
   std::vector<std::unique_ptr<SerialEnd>> serial_ends_;

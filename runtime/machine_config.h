@@ -37,6 +37,12 @@ struct DriveConfig {
   std::string serial;
 };
 
+// A flash chip below the firmware, for its variables.
+struct FlashConfig {
+  std::vector<std::uint8_t> contents;
+  std::unique_ptr<Disk> disk;  // null: they are lost at the end
+};
+
 struct NicConfig {
   std::unique_ptr<NetLink> link;
   NicModel model = NicModel::kVirtio;
@@ -49,6 +55,7 @@ struct MachineConfig {
   std::optional<BootSource> kernel;
   std::vector<FlatImage> images;
   std::optional<Firmware> firmware;
+  std::optional<FlashConfig> flash;
   BootOptions boot;
   bool vga = false;
   std::vector<DriveConfig> drives;

@@ -43,16 +43,16 @@ Status load_guest(const RunOptions& options, MachineConfig& config) {
 }
 
 // Where Debian's packages put what a name without a folder means.
-constexpr auto kFirmwareFolders =
-    std::to_array<std::string_view>({"/usr/share/seabios/", "/usr/share/qemu/", "/usr/share/OVMF/",
-                                     "/usr/share/vgabios/"});
+constexpr auto kFirmwareFolders = std::to_array<std::string_view>(
+    {"/usr/share/seabios/", "/usr/share/qemu/", "/usr/share/OVMF/", "/usr/share/vgabios/"});
 
 tl::expected<std::vector<std::uint8_t>, std::string> read_firmware(const std::string& name,
                                                                    std::size_t limit) {
   std::string path = name;
   if (::access(path.c_str(), R_OK) != 0 && name.find('/') == name.npos)
     for (const auto folder : kFirmwareFolders)
-      if (const std::string there = std::string(folder) + name; ::access(there.c_str(), R_OK) == 0) {
+      if (const std::string there = std::string(folder) + name;
+          ::access(there.c_str(), R_OK) == 0) {
         path = there;
         break;
       }
@@ -61,6 +61,7 @@ tl::expected<std::vector<std::uint8_t>, std::string> read_firmware(const std::st
 
 Status open_drives(const RunOptions& options, MachineConfig& config) {
   for (const auto& drive : options.drives) {
+    if (drive.interface == DriveInterface::kPflash) continue;  // see load_flash()
     std::unique_ptr<Disk> disk;
     if (!drive.image.file.empty()) {
       auto image = open_image(drive.image);
@@ -68,8 +69,7 @@ Status open_drives(const RunOptions& options, MachineConfig& config) {
       if ((*image)->read_only() && !drive.cdrom && drive.interface == DriveInterface::kIde)
         return tl::unexpected("-drive " + drive.image.file +
                               ": IDE disks cannot be read-only; use snapshot=on, or if=virtio");
-      const auto name =
-          drive.id.empty() ? fmt::format("drive{}", config.drives.size()) : drive.id;
+      const auto name = drive.id.empty() ? fmt::format("drive{}", config.drives.size()) : drive.id;
       disk = std::make_unique<Disk>(name, drive.image.file, std::move(*image));
       if (disk->bytes() == 0)
         return tl::unexpected("-drive " + drive.image.file + ": the image is empty");
@@ -92,6 +92,32 @@ Status open_networks(const RunOptions& options, MachineConfig& config) {
 
 constexpr const char* kDefaultFirmware = "bios-256k.bin";
 
+// Two flash chips as QEMU has them: the firmware in the first, its variables in the second.
+Status load_flash(const RunOptions& options, MachineConfig& config) {
+  constexpr std::size_t kMost = std::size_t{8} << 20, kUnit = 4096;
+  for (const auto& drive : options.drives) {
+    if (drive.interface != DriveInterface::kPflash) continue;
+    auto image = read_firmware(drive.image.file, kMost);
+    if (!image) return tl::unexpected("-drive " + image.error());
+    if (image->empty() || image->size() % kUnit != 0)
+      return tl::unexpected("-drive " + drive.image.file + ": not a multiple of 4096 bytes");
+    if (*drive.index == 0) {
+      config.firmware = Firmware{drive.image.file, std::move(*image)};
+      continue;
+    }
+    FlashConfig flash{std::move(*image), nullptr};
+    if (!drive.image.read_only && !drive.image.snapshot) {
+      auto file = open_image(drive.image);
+      if (!file) return tl::unexpected("-drive " + file.error());
+      flash.disk = std::make_unique<Disk>("pflash", drive.image.file, std::move(*file));
+    }
+    config.flash = std::move(flash);
+  }
+  if (config.flash && !config.firmware)
+    return tl::unexpected(std::string("-drive if=pflash: the first one, the firmware, is missing"));
+  return {};
+}
+
 Status load_firmware(const RunOptions& options, MachineConfig& config) {
   config.vga = options.vga.value_or(options.uses_firmware());
   config.boot = options.boot;
@@ -100,16 +126,20 @@ Status load_firmware(const RunOptions& options, MachineConfig& config) {
     return tl::unexpected(
         std::string("-bios: firmware boots from a disk, not together with -kernel or loader"));
   constexpr std::size_t kMost = std::size_t{8} << 20, kUnit = 64 << 10;
-  const std::string name = options.bios.empty() ? kDefaultFirmware : options.bios;
-  auto image = read_firmware(name, kMost);
-  if (!image)
-    return tl::unexpected("-bios " + image.error() + " (Debian's package seabios has one)");
-  if (image->empty() || image->size() % kUnit != 0)
-    return tl::unexpected("-bios " + name + ": a firmware image is a multiple of 64 KiB");
-  config.firmware = Firmware{name, std::move(*image)};
+  if (auto loaded = load_flash(options, config); !loaded) return loaded;
+  if (!config.firmware) {
+    const std::string name = options.bios.empty() ? kDefaultFirmware : options.bios;
+    auto image = read_firmware(name, kMost);
+    if (!image)
+      return tl::unexpected("-bios " + image.error() + " (Debian's package seabios has one)");
+    if (image->empty() || image->size() % kUnit != 0)
+      return tl::unexpected("-bios " + name + ": a firmware image is a multiple of 64 KiB");
+    config.firmware = Firmware{name, std::move(*image)};
+  }
   if (!config.vga) return {};
   auto rom = read_firmware("vgabios-stdvga.bin", kUnit);
-  if (!rom) return tl::unexpected("-vga std: " + rom.error() + " (Debian's package seabios has it)");
+  if (!rom)
+    return tl::unexpected("-vga std: " + rom.error() + " (Debian's package seabios has it)");
   config.fw_cfg.push_back({"pci1234,1111.rom", std::move(*rom)});
   return {};
 }
@@ -256,11 +286,9 @@ tl::expected<int, std::string> run_guest(const RunOptions& options, RunWatcher* 
   if (!model) return tl::unexpected(model.error());
   config.model = std::move(*model);
   if (auto loaded = load_guest(options, config); !loaded) return tl::unexpected(loaded.error());
-  if (auto opened = open_networks(options, config); !opened)
-    return tl::unexpected(opened.error());
+  if (auto opened = open_networks(options, config); !opened) return tl::unexpected(opened.error());
   if (auto opened = open_drives(options, config); !opened) return tl::unexpected(opened.error());
-  if (auto loaded = load_firmware(options, config); !loaded)
-    return tl::unexpected(loaded.error());
+  if (auto loaded = load_firmware(options, config); !loaded) return tl::unexpected(loaded.error());
   if (auto loaded = load_fw_cfg(options, config); !loaded) return tl::unexpected(loaded.error());
 
   if (options.log.guest_errors) config.guest_errors = log.get();

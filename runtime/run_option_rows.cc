@@ -249,7 +249,7 @@ constexpr std::array kRows = std::to_array<OptionRow>({
        return {};
      }},
     {"drive", "file=F[,K=V]",
-     "a disk: if=ide|virtio|floppy|none, media=disk|cdrom, format=raw|qcow2, index=N,\n"
+     "a disk: if=ide|virtio|floppy|pflash|none, media=disk|cdrom, format=raw|qcow2, index=N,\n"
      "readonly=on, snapshot=on, id=NAME, serial=TEXT",
      [](RunDraft& d, const std::string& v) { return add_drive(d.options, v); }},
     {"hda", "FILE", "disk image on IDE; also -hdb, -hdc, -hdd", add_disk<DriveInterface::kIde, 0>},

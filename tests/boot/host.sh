@@ -3,7 +3,7 @@
 
 build_packages=(g++ cmake ninja-build pkg-config libfmt-dev libspdlog-dev libcli11-dev
   nlohmann-json3-dev libexpected-dev libzydis-dev libasmjit-dev libboost-container-dev
-  libgtest-dev libgmock-dev libbenchmark-dev)
+  libgtest-dev libgmock-dev libbenchmark-dev libslirp-dev libpng-dev zlib1g-dev)
 guest_packages=(cpio gzip)
 # chromium shows the reports, bsdutils has script(1), a terminal; guest programs have 64 and 32 bits.
 test_packages=(gcc-multilib binutils python3 bsdutils chromium)
