@@ -45,13 +45,12 @@ Bytes link_device(unsigned pirq) {
        aml::name("_CRS", interrupt), aml::method("_DIS", 0, {}), aml::method("_SRS", 1, {})});
 }
 
-Bytes root_resources() {
-  constexpr auto kMemoryFirst = static_cast<std::uint32_t>(PciHost::kHoleBase);
+Bytes root_resources(const AcpiConfig& config) {
   constexpr auto kMemoryLast = static_cast<std::uint32_t>(PciHost::kHoleEnd - 1);
   return aml::name("_CRS", aml::resources({aml::bus_range(0, 0xff), aml::port_range(0, 0xcf7),
                                            aml::ports(0xcf8, 8), aml::port_range(0xd00, 0xffff),
                                            aml::memory_range(0xa0000, 0xbffff, true),
-                                           aml::memory_range(kMemoryFirst, kMemoryLast, false)}));
+                                           aml::memory_range(config.pci_memory_base, kMemoryLast, false)}));
 }
 
 // A PNP device with fixed ports and an interrupt.
@@ -84,9 +83,9 @@ Bytes isa_bridge(const AcpiConfig& config) {
 }
 
 // Ports that belong to the board, so that nothing else is put there.
-Bytes motherboard_resources() {
+Bytes motherboard_resources(const AcpiConfig& config) {
   return isa_device("MBRD", "PNP0C02", 0,
-                    {aml::ports(Piix4Pm::kDefaultPmBase, Piix4Pm::kPmBytes),
+                    {aml::ports(config.pm_base, Piix4Pm::kPmBytes),
                      aml::ports(Piix4Pm::kGpeBase, Piix4Pm::kGpeBytes),
                      aml::ports(Piix4Pm::kSmiBase, Piix4Pm::kSmiBytes)});
 }
@@ -101,13 +100,13 @@ aml::Bytes build_dsdt_body(const AcpiConfig& config) {
   std::vector<Bytes> root{aml::name("_HID", aml::eisa_id("PNP0A03")),
                           aml::name("_UID", aml::integer(0)),
                           aml::name("_BBN", aml::integer(0)),
-                          root_resources(),
+                          root_resources(config),
                           interrupt_routing(),
                           isa_bridge(config)};
   std::vector<Bytes> system;
   for (unsigned pirq = 0; pirq < kLinks.size(); ++pirq) system.push_back(link_device(pirq));
   system.push_back(aml::device("PCI0", root));
-  system.push_back(motherboard_resources());
+  system.push_back(motherboard_resources(config));
   if (config.hpet) system.push_back(hpet_device());
   return aml::concatenate({soft_off(), aml::scope("\\_SB", system)});
 }

@@ -75,8 +75,9 @@ Bytes build_facs() {
 
 // "Fixed ACPI Description Table", revision 3.
 Bytes build_fadt(const AcpiConfig& config, std::uint32_t facs, std::uint32_t dsdt) {
-  constexpr std::uint16_t kPm = Piix4Pm::kDefaultPmBase;
-  constexpr std::uint16_t kPmControl = kPm + 4, kPmTimer = kPm + 8;
+  const std::uint16_t pm = config.pm_base;
+  const auto pm_control = static_cast<std::uint16_t>(pm + 4);
+  const auto pm_timer = static_cast<std::uint16_t>(pm + 8);
   constexpr std::uint16_t kLegacyDevices = 1, kHas8042 = 2, kNoVga = 4;
   constexpr std::uint32_t kWbinvd = 1 << 0, kC1 = 1 << 2, kNoSleepButton = 1 << 5,
                           kNoFixedRtcWake = 1 << 6, kResetSupported = 1 << 10;
@@ -92,12 +93,12 @@ Bytes build_fadt(const AcpiConfig& config, std::uint32_t facs, std::uint32_t dsd
   put(b, Piix4Pm::kAcpiEnable, 1);
   put(b, Piix4Pm::kAcpiDisable, 1);
   put(b, 0, 2);  // S4BIOS, P-state control
-  put(b, kPm, 4);
+  put(b, pm, 4);
   put(b, 0, 4);
-  put(b, kPmControl, 4);
+  put(b, pm_control, 4);
   put(b, 0, 4);
   put(b, 0, 4);  // PM2 control
-  put(b, kPmTimer, 4);
+  put(b, pm_timer, 4);
   put(b, Piix4Pm::kGpeBase, 4);
   put(b, 0, 4);
   put(b, 4, 1);  // lengths: PM1 event, PM1 control, PM2 control, timer, GPE0, GPE1
@@ -121,12 +122,12 @@ Bytes build_fadt(const AcpiConfig& config, std::uint32_t facs, std::uint32_t dsd
   put(b, 0, 3);
   put(b, facs, 8);
   put(b, dsdt, 8);
-  put_port(b, kPm, 4);
+  put_port(b, pm, 4);
   put_port(b, 0, 0);
-  put_port(b, kPmControl, 2);
+  put_port(b, pm_control, 2);
   put_port(b, 0, 0);
   put_port(b, 0, 0);
-  put_port(b, kPmTimer, 4);
+  put_port(b, pm_timer, 4);
   put_port(b, Piix4Pm::kGpeBase, Piix4Pm::kGpeBytes);
   put_port(b, 0, 0);
   return table("FACP", 3, b);

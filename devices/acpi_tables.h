@@ -18,6 +18,8 @@ struct AcpiConfig {
   bool keyboard_controller = true;
   bool hpet = true;
   bool vga = false;
+  std::uint16_t pm_base = 0x600;  // where the PM registers are: firmware may move them
+  std::uint32_t pci_memory_base = 0xc0000000;  // to the end of the PCI hole
 };
 
 struct AcpiImage {

@@ -114,8 +114,19 @@ void FwCfg::build_directory() {
   set(FwCfgKey::kFileDirectory, std::move(directory));
 }
 
+void FwCfg::refresh_file(std::string_view name,
+                         std::function<std::vector<std::uint8_t>()> bytes) {
+  const auto found = std::find(files_.begin(), files_.end(), name);
+  if (found == files_.end()) return;
+  const auto index = static_cast<std::uint16_t>(found - files_.begin());
+  refreshers_[static_cast<std::uint16_t>(FwCfgKey::kFirstFile) + index] = std::move(bytes);
+}
+
 void FwCfg::select(std::uint16_t key) {
-  const auto found = items_.find(static_cast<std::uint16_t>(key & ~kWriteChannel));
+  key &= static_cast<std::uint16_t>(~kWriteChannel);
+  if (const auto refresher = refreshers_.find(key); refresher != refreshers_.end())
+    items_[key] = refresher->second();
+  const auto found = items_.find(key);
   selected_ = found == items_.end() ? nullptr : &found->second;
   offset_ = 0;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -72,6 +73,9 @@ class FwCfg {
   // False when the name is empty, too long or taken, or there are too many files.
   [[nodiscard]] bool add_file(std::string_view name, std::vector<std::uint8_t> bytes);
 
+  // The bytes of a file are asked for anew whenever a guest selects it; their number stays.
+  void refresh_file(std::string_view name, std::function<std::vector<std::uint8_t>()> bytes);
+
   void reset();
 
  private:
@@ -89,6 +93,7 @@ class FwCfg {
   guest::PhysicalMemory& memory_;
   FunctionPorts ports_, dma_ports_;
   std::map<std::uint16_t, std::vector<std::uint8_t>> items_;
+  std::map<std::uint16_t, std::function<std::vector<std::uint8_t>()>> refreshers_;
   std::vector<std::string> files_;  // names, by key from kFirstFile
   const std::vector<std::uint8_t>* selected_ = nullptr;
   std::size_t offset_ = 0;

@@ -77,8 +77,9 @@ void PciHost::open_shadow_ram() {
     bridge_.config_write(static_cast<std::uint8_t>(kFirstAttributes + i), 1, 0x33);
 }
 
-PciHost::PciHost(PowerControl& power)
-    : power_(power),
+PciHost::PciHost(PowerControl& power, std::uint64_t memory_base)
+    : memory_base_(memory_base),
+      power_(power),
       config_ports_(
           [this](std::uint16_t offset, unsigned size) { return read_config_ports(offset, size); },
           [this](std::uint16_t offset, unsigned size, std::uint32_t value) {
@@ -203,7 +204,7 @@ void PciHost::Ports::port_write(std::uint16_t port, unsigned size, std::uint32_t
 }
 
 std::uint64_t PciHost::Memory::mmio_read(std::uint64_t offset, unsigned size) {
-  const std::uint64_t address = kHoleBase + offset;
+  const std::uint64_t address = host_.memory_base_ + offset;
   const auto window = host_.find_memory(address);
   if (window && window->contains(address + size - 1))
     return window->memory->mmio_read(address - window->base, size) & all_ones(size);
@@ -217,7 +218,7 @@ std::uint64_t PciHost::Memory::mmio_read(std::uint64_t offset, unsigned size) {
 }
 
 void PciHost::Memory::mmio_write(std::uint64_t offset, unsigned size, std::uint64_t value) {
-  const std::uint64_t address = kHoleBase + offset;
+  const std::uint64_t address = host_.memory_base_ + offset;
   const auto window = host_.find_memory(address);
   if (window && window->contains(address + size - 1)) {
     window->memory->mmio_write(address - window->base, size, value);

@@ -26,11 +26,13 @@ class PciInterruptRouter {
 
 class PciHost {
  public:
+  // Where BARs are put without firmware. Firmware may use all that is above a smaller guest's RAM.
   static constexpr std::uint64_t kHoleBase = 0xc0000000, kHoleEnd = 0xfec00000;
   static constexpr unsigned kSlots = 32, kFunctions = 8;
 
   // Function 00:00.0 is the bridge itself.
-  explicit PciHost(PowerControl& power);
+  // `memory_base`: what memory() counts from.
+  explicit PciHost(PowerControl& power, std::uint64_t memory_base = kHoleBase);
   PciHost(const PciHost&) = delete;
   PciHost& operator=(const PciHost&) = delete;
 
@@ -45,7 +47,7 @@ class PciHost {
 
   PortHandler& config_ports() { return config_ports_; }  // CF8H, 8 bytes
   PortHandler& ports() { return ports_; }                // 0, 64 KiB: ports nobody else claims
-  MmioHandler& memory() { return memory_; }              // [kHoleBase, kHoleEnd)
+  MmioHandler& memory() { return memory_; }              // [memory_base, kHoleEnd)
 
   // Told where accesses to [start, start + bytes) below 1 MiB go: RAM or what lies over it; at every
   // reset, and when a guest changes it.
@@ -75,7 +77,7 @@ class PciHost {
    private:
     PciHost& host_;
   };
-  // Offsets count from kHoleBase.
+  // Offsets count from memory_base_.
   class Memory final : public MmioHandler {
    public:
     explicit Memory(PciHost& host) : host_(host) {}
@@ -105,6 +107,7 @@ class PciHost {
   std::optional<PciWindow> find_ports(std::uint16_t port) const;
   std::optional<PciWindow> find_memory(std::uint64_t address) const;
 
+  const std::uint64_t memory_base_;
   PowerControl& power_;
   PciInterruptRouter* router_ = nullptr;
   std::array<PciDevice*, kSlots * kFunctions> functions_{};

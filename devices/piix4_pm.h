@@ -30,6 +30,7 @@ class Piix4Pm final : public PciDevice {
   PortHandler& gpe_ports() { return gpe_ports_; }  // kGpeBase, kGpeBytes
   PortHandler& smi_ports() { return smi_ports_; }  // kSmiBase, kSmiBytes
 
+  std::uint16_t pm_base() const { return config(kPmBaseRegister, 2) & 0xffc0; }
   // What a firmware looks at before it sets system management mode up, which is not there.
   void say_smm_is_set_up();
   void reset() override;

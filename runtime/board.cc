@@ -20,7 +20,7 @@ constexpr std::array<std::uint16_t, 4> kSerialPorts{0x3f8, 0x2f8, 0x3e8, 0x2e8};
 constexpr std::array<unsigned, 4> kSerialInterrupts{4, 3, 4, 3};
 constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kCascadeIrq = 2, kRtcIrq = 8, kMouseIrq = 12,
                    kFpuIrq = 13;
-constexpr unsigned kTimerPin = 2;       // where IRQ 0 meets the I/O APIC
+constexpr unsigned kTimerPin = 2;  // where IRQ 0 meets the I/O APIC
 constexpr unsigned kFirstIdeIrq = 14, kFloppyIrq = 6;
 constexpr unsigned kVgaSlot = 2, kFirstFreeSlot = 3;
 constexpr unsigned kFirstHpetPin = 20;  // pins 20 to 23 are the HPET's alone
@@ -69,7 +69,7 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
       a20_(a20_line_),
       keyboard_(isa_[kKeyboardIrq].add_source(), isa_[kMouseIrq].add_source(), a20_, around.power),
       port92_(a20_, around.power),
-      pci_(around.power),
+      pci_(around.power, pci_memory_base(around.memory)),
       isa_bridge_(pci_isa_lines()),
       pm_(around.timers, isa_[devices::Piix4Pm::kSciInterrupt].add_source(), around.power),
       fw_cfg_(around.memory),
@@ -128,11 +128,20 @@ void Board::act_as_firmware() {
   pci_.open_shadow_ram();
 }
 
+std::uint64_t Board::pci_memory_base(const guest::PhysicalMemory& memory) {
+  constexpr std::uint64_t kUnit = 1 << 20;
+  return std::min((memory.low_ram_bytes() + kUnit - 1) / kUnit * kUnit, kPciHole);
+}
+
 devices::AcpiConfig Board::acpi_config() const {
   unsigned serial_count = 0;
   for (unsigned i = 0; i < serial_.size(); ++i)
     if (serial_[i]) serial_count = i + 1;
-  return {.tables_address = kTables, .serial_ports = serial_count, .vga = vga_ != nullptr};
+  return {.tables_address = kTables,
+          .serial_ports = serial_count,
+          .vga = vga_ != nullptr,
+          .pm_base = pm_.pm_base() ? pm_.pm_base() : devices::Piix4Pm::kDefaultPmBase,
+          .pci_memory_base = static_cast<std::uint32_t>(pci_memory_base(around_.memory))};
 }
 
 void Board::describe_to_firmware(const MachineConfig& config) {
@@ -141,6 +150,9 @@ void Board::describe_to_firmware(const MachineConfig& config) {
   static_cast<void>(fw_cfg_.add_file(devices::AcpiLoaderFiles::kTablesName, files.tables));
   static_cast<void>(fw_cfg_.add_file(devices::AcpiLoaderFiles::kRootName, files.root_pointer));
   static_cast<void>(fw_cfg_.add_file(devices::AcpiLoaderFiles::kCommandsName, files.commands));
+  // Firmware has placed the PM registers by the time it reads these.
+  fw_cfg_.refresh_file(devices::AcpiLoaderFiles::kTablesName,
+                       [this] { return devices::build_acpi_loader(acpi_config()).tables; });
   // CMOS registers of Bochs' BIOS: three devices to try, four bits each, and the floppy check off.
   constexpr std::string_view kCodes = "?acdn";
   std::array<unsigned, 3> tries{};
@@ -319,19 +331,17 @@ void Board::add_drives(const MachineConfig& config) {
 
 void Board::add_nics(const MachineConfig& config) {
   for (const NicConfig& nic : config.nics)
-    virtio_.push_back(
-        std::make_unique<devices::VirtioNet>(around_.memory, *nic.link, nic.address));
+    virtio_.push_back(std::make_unique<devices::VirtioNet>(around_.memory, *nic.link, nic.address));
 }
 
 void Board::add_floppies(const MachineConfig& config) {
   floppy_ = std::make_unique<devices::Floppy>(around_.memory, dma_, isa_[kFloppyIrq].add_source());
   for (const DriveConfig& drive : config.drives)
-    if (drive.interface == DriveInterface::kFloppy)
-      floppy_->attach(drive.index, drive.disk.get());
+    if (drive.interface == DriveInterface::kFloppy) floppy_->attach(drive.index, drive.disk.get());
   claim(devices::Floppy::kBase, devices::Floppy::kPorts, floppy_->ports());
   claim(devices::Floppy::kDirPort, 1, floppy_->dir_port());
-  rtc_.set_cmos(0x10, static_cast<std::uint8_t>(floppy_->drive_type(0) << 4 |
-                                                floppy_->drive_type(1)));
+  rtc_.set_cmos(0x10,
+                static_cast<std::uint8_t>(floppy_->drive_type(0) << 4 | floppy_->drive_type(1)));
   // The equipment byte: floppies, and how many.
   const unsigned count = floppy_->drive_type(1) ? 2 : 1;
   rtc_.set_cmos(0x14, static_cast<std::uint8_t>(rtc_.cmos(0x14) | 1 | (count - 1) << 6));

@@ -56,8 +56,8 @@ class Board {
  public:
   // Physical addresses that the machine hands to memory_window() and friends.
   static constexpr std::uint64_t kPciHole = devices::PciHost::kHoleBase;
-  static constexpr std::uint64_t kPciHoleBytes =
-      devices::PciHost::kHoleEnd - devices::PciHost::kHoleBase;
+  // From where RAM below 4 GiB ends; at least the hole.
+  static std::uint64_t pci_memory_base(const guest::PhysicalMemory& memory);
   // I/O APIC, HPET and local APIC; the last may move inside.
   static constexpr std::uint64_t kChipsetWindow = 0xfec00000, kChipsetBytes = 0x400000;
   static constexpr std::uint64_t kRootPointer = 0xe0000, kTables = 0xe1000;

@@ -126,7 +126,9 @@ tl::expected<void, std::string> Machine::build(Accelerator& accelerator) {
 
 void Machine::connect_memory() {
   // These ranges are disjoint and above RAM, so adding them cannot fail.
-  static_cast<void>(memory_->add_mmio({Board::kPciHole}, Board::kPciHoleBytes, pci_window_));
+  const std::uint64_t pci_base = Board::pci_memory_base(*memory_);
+  static_cast<void>(
+      memory_->add_mmio({pci_base}, devices::PciHost::kHoleEnd - pci_base, pci_window_));
   static_cast<void>(
       memory_->add_mmio({Board::kChipsetWindow}, Board::kChipsetBytes, chipset_window_));
   static_cast<void>(memory_->add_mmio({devices::PcTestdev::kMemoryBase},
