@@ -58,6 +58,11 @@ std::uint32_t PciDevice::config(std::uint8_t offset, unsigned size) const {
   return value;
 }
 
+void PciDevice::set_config(std::uint8_t offset, unsigned size, std::uint32_t value) {
+  for (unsigned i = 0; i < size; ++i)
+    config_.at(std::size_t{offset} + i) = static_cast<std::uint8_t>(value >> (8 * i));
+}
+
 std::uint32_t PciDevice::config_read(std::uint8_t offset, unsigned size) const {
   return config(offset, size);
 }

@@ -54,6 +54,9 @@ class PciDevice {
   std::uint32_t config_read(std::uint8_t offset, unsigned size) const;
   void config_write(std::uint8_t offset, unsigned size, std::uint32_t value);
 
+  // Before a guest reads [offset, offset + size): what is there may be a way to something else.
+  virtual void before_config_read(std::uint8_t, unsigned) {}
+
   // Back to the state after power-on; an override calls this one too.
   virtual void reset();
 
@@ -89,6 +92,7 @@ class PciDevice {
   virtual std::optional<PciWindow> extra_ports() const { return std::nullopt; }
 
   std::uint32_t config(std::uint8_t offset, unsigned size) const;
+  void set_config(std::uint8_t offset, unsigned size, std::uint32_t value);
 
  private:
   struct Bar {

@@ -147,10 +147,11 @@ PciDevice* PciHost::selected() const {
   return functions_[function_index(config_address_)];
 }
 
-std::uint32_t PciHost::read_config_data(unsigned byte, unsigned size) const {
-  const PciDevice* device = selected();
+std::uint32_t PciHost::read_config_data(unsigned byte, unsigned size) {
+  PciDevice* device = selected();
   if (!device || byte + size > 4) return static_cast<std::uint32_t>(all_ones(size));
   const unsigned at = register_of(config_address_, byte, size);
+  device->before_config_read(static_cast<std::uint8_t>(at), size);
   return device->config_read(static_cast<std::uint8_t>(at), size);
 }
 

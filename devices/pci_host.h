@@ -101,7 +101,7 @@ class PciHost {
 
   std::uint32_t read_config_ports(std::uint16_t offset, unsigned size);
   void write_config_ports(std::uint16_t offset, unsigned size, std::uint32_t value);
-  std::uint32_t read_config_data(unsigned byte, unsigned size) const;
+  std::uint32_t read_config_data(unsigned byte, unsigned size);
   void write_config_data(unsigned byte, unsigned size, std::uint32_t value);
   PciDevice* selected() const;
   std::optional<PciWindow> find_ports(std::uint16_t port) const;

@@ -11,7 +11,10 @@ constexpr unsigned kBar = 1;
 constexpr std::uint32_t kNotifyStep = 4;  // bytes from one queue's register to the next's
 
 constexpr std::uint8_t kCapabilityCommon = 1, kCapabilityNotify = 2, kCapabilityIsr = 3,
-                       kCapabilityDevice = 4;
+                       kCapabilityDevice = 4, kCapabilityWindow = 5;
+// Of the capability that is a way to the BAR; after the others.
+constexpr std::uint8_t kWindow = 0x84, kWindowBar = kWindow + 4, kWindowOffset = kWindow + 8,
+                       kWindowBytes = kWindow + 12, kWindowData = kWindow + 16;
 constexpr std::uint8_t kVendorCapability = 0x09;
 constexpr std::uint16_t kStatusHasCapabilities = 0x0010;
 constexpr std::uint16_t kNoVector = 0xffff;
@@ -50,12 +53,37 @@ VirtioPci::VirtioPci(guest::PhysicalMemory& memory, const VirtioIdentity& identi
   add_capability(kCapabilityIsr, kIsr, kPartBytes);
   add_capability(kCapabilityDevice, kDevice, kPartBytes);
   add_capability(kCapabilityNotify, kNotify, kPartBytes, kNotifyStep);
+  add_capability(kCapabilityWindow, 0, 0);
+  define(kWindowBar, 1, 0, 0xff);
+  define(kWindowOffset, 4, 0, 0xffffffff);
+  define(kWindowBytes, 4, 0, 0xffffffff);
+  define(kWindowData, 4, 0, 0xffffffff);
+}
+
+// "PCI configuration access capability": the BAR for those who cannot map it.
+bool VirtioPci::window_leads_into_bar() const {
+  const std::uint32_t offset = config(kWindowOffset, 4), bytes = config(kWindowBytes, 4);
+  return config(kWindowBar, 1) == kBar && (bytes == 1 || bytes == 2 || bytes == 4) &&
+         offset < kBarBytes && offset % bytes == 0;
+}
+
+void VirtioPci::before_config_read(std::uint8_t offset, unsigned) {
+  if (offset != kWindowData || !window_leads_into_bar()) return;
+  const std::uint64_t value =
+      registers_.mmio_read(config(kWindowOffset, 4), config(kWindowBytes, 4));
+  set_config(kWindowData, 4, static_cast<std::uint32_t>(value));
+}
+
+void VirtioPci::config_written(std::uint8_t offset, unsigned) {
+  if (offset != kWindowData || !window_leads_into_bar()) return;
+  registers_.mmio_write(config(kWindowOffset, 4), config(kWindowBytes, 4),
+                        config(kWindowData, 4));
 }
 
 // "Virtio Structure PCI Capabilities".
 void VirtioPci::add_capability(std::uint8_t type, std::uint32_t offset, std::uint32_t bytes,
                                std::uint32_t extra) {
-  const std::uint8_t at = next_capability_, length = type == kCapabilityNotify ? 20 : 16;
+  const std::uint8_t at = next_capability_, length = type >= kCapabilityWindow || type == kCapabilityNotify ? 20 : 16;
   define(last_capability_, 1, at);
   define(at, 4, kVendorCapability | std::uint32_t{length} << 16 | std::uint32_t{type} << 24);
   define(static_cast<std::uint8_t>(at + 4), 4, kBar);

@@ -57,6 +57,9 @@ class VirtioPci : public PciDevice {
    private:
     VirtioPci& device_;
   };
+  void before_config_read(std::uint8_t offset, unsigned size) override;
+  void config_written(std::uint8_t offset, unsigned size) override;
+  bool window_leads_into_bar() const;
   void add_capability(std::uint8_t type, std::uint32_t offset, std::uint32_t bytes,
                       std::uint32_t extra = 0);
   std::uint64_t read_common(std::uint64_t offset);
