@@ -56,7 +56,7 @@ tl::expected<std::vector<std::uint8_t>, std::string> read_firmware(const std::st
         path = there;
         break;
       }
-  return read_host_file(path, limit);
+  return read_host_file(path, limit, "any firmware");
 }
 
 Status open_drives(const RunOptions& options, MachineConfig& config) {

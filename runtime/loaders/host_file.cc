@@ -30,12 +30,12 @@ class OpenFile {
 }  // namespace
 
 tl::expected<std::vector<std::uint8_t>, std::string> read_host_file(const std::string& path,
-                                                                    std::uint64_t limit) {
+                                                                    std::uint64_t limit, std::string_view whose) {
   const auto system_error = [&] {
     return tl::unexpected(fmt::format("{}: {}", path, std::strerror(errno)));
   };
   const auto too_large = [&] {
-    return tl::unexpected(fmt::format("{}: larger than guest memory ({} MiB)", path, limit >> 20));
+    return tl::unexpected(fmt::format("{}: larger than {} ({} MiB)", path, whose, limit >> 20));
   };
   const OpenFile file(path);
   if (file.fd() < 0) return system_error();

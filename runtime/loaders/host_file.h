@@ -3,13 +3,14 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <tl/expected.hpp>
 #include <vector>
 
 namespace ringshift::runtime {
 
-// Empty files and files past `limit` bytes (guest memory: nothing larger can be of use) are errors.
-tl::expected<std::vector<std::uint8_t>, std::string> read_host_file(const std::string& path,
-                                                                    std::uint64_t limit);
+// Empty files and files past `limit` bytes are errors; `whose` says in the message what is as small.
+tl::expected<std::vector<std::uint8_t>, std::string> read_host_file(
+    const std::string& path, std::uint64_t limit, std::string_view whose = "guest memory");
 
 }  // namespace ringshift::runtime

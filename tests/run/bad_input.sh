@@ -23,6 +23,10 @@ printf 'MZ' >"$folder/two-bytes"
 : >"$folder/empty"
 printf '\177ELF' >"$folder/elf-magic"
 truncate -s 200M "$folder/large"
+# A version that is none, in an image that says it is qcow2.
+printf 'QFI\373\361\362\363\364' >"$folder/bad.qcow2"
+head -c 4096 /dev/zero >>"$folder/bad.qcow2"
+head -c 2048 /dev/zero >"$folder/text"
 # The shortest thing that looks like a bzImage: its header, and nothing after its setup code.
 {
   head -c 513 /dev/zero
@@ -44,7 +48,16 @@ refuses 'at least 1M' -m 0
 refuses 'at most' -m 100T
 refuses 'memory size' -m lots
 refuses '-frobnicate: unknown option' -frobnicate
-refuses '-bios: not supported yet' -bios x
+refuses '-blockdev: not supported yet' -blockdev x
+refuses 'No such file' -bios /nonexistent/x
+refuses 'larger than any firmware' -bios "$ringshift"
+refuses 'No such file' -hda /nonexistent/x
+refuses 'neither a file' -hda /dev/null
+refuses 'is empty' -hda "$folder/empty"
+refuses 'not a qcow2' -drive "file=$folder/text,format=qcow2"
+refuses 'version 4059231220' -drive "file=$folder/bad.qcow2"
+refuses 'no -device uses it' -netdev user,id=n
+refuses 'taken' -hda "$folder/text" -drive "file=$folder/text,index=0"
 refuses 'needs an argument' -kernel
 refuses 'one processor' -smp 2
 refuses '-cpu' -cpu nonsense

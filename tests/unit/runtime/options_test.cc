@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "runtime/option_values.h"
 #include "runtime/run_option_rows.h"
 
@@ -116,16 +118,22 @@ TEST(Options, Devices) {
 
 TEST(Options, EveryErrorNamesItsOptionInOneLine) {
   const std::vector<Words> lines{{"-frobnicate"},
-                                 {"-bios", "x"},
-                                 {"-hda", "x"},
+                                 {"-bios", ""},
+                                 {"-hda", ""},
+                                 {"-drive", "if=scsi,file=x"},
+                                 {"-drive", "if=none,id=lonely,file=x"},
+                                 {"-device", "virtio-blk-pci,drive=nowhere"},
+                                 {"-netdev", "user"},
+                                 {"-netdev", "user,id=n,hostfwd=tcp:80"},
+                                 {"-device", "virtio-net-pci,netdev=nowhere"},
                                  {"-kernel"},
                                  {"-append", "x"},
                                  {"-initrd", "x"},
                                  {"-d", "everything"},
-                                 {"-vga", "std"},
+                                 {"-vga", "cirrus"},
                                  {"-net", "user"},
-                                 {"-monitor", "stdio"},
-                                 {"-boot", "d"},
+                                 {"-monitor", "tcp:1"},
+                                 {"-boot", "x"},
                                  {"-rtc", "base=mars"},
                                  {"-M", "q35"},
                                  {"-display", "sdl"},
@@ -140,8 +148,45 @@ TEST(Options, EveryErrorNamesItsOptionInOneLine) {
     EXPECT_THAT(error, HasSubstr(line[0])) << line[0];
     EXPECT_THAT(error, Not(HasSubstr("\n")));
   }
-  EXPECT_THAT(refused({"-bios", "x"}), HasSubstr("not supported yet"));
+  EXPECT_THAT(refused({"-blockdev", "x"}), HasSubstr("not supported yet"));
   EXPECT_THAT(refused({"-frobnicate"}), HasSubstr("unknown option"));
+}
+
+// Disks go where they are told, and the others where there is room.
+TEST(Options, DrivesFindTheirPlaces) {
+  const auto options = parse_run_options({"-hda", "a", "-cdrom", "b", "-drive", "file=c", "-drive",
+                                          "file=d,if=virtio,format=raw,readonly=on", "-snapshot"});
+  ASSERT_TRUE(options) << options.error();
+  const auto drive = [&](const std::string& file) {
+    return *std::ranges::find_if(options->drives,
+                                 [&](const DriveOptions& d) { return d.image.file == file; });
+  };
+  ASSERT_EQ(options->drives.size(), 4u);
+  EXPECT_EQ(drive("a").index, 0u);
+  EXPECT_EQ(drive("b").index, 2u) << "the second channel's first drive";
+  EXPECT_TRUE(drive("b").cdrom && drive("b").image.read_only);
+  EXPECT_FALSE(drive("b").image.snapshot);
+  EXPECT_EQ(drive("c").index, 1u);
+  EXPECT_TRUE(drive("c").image.snapshot);
+  EXPECT_EQ(drive("d").interface, DriveInterface::kVirtio);
+  EXPECT_TRUE(options->uses_firmware());
+  EXPECT_FALSE(parse_run_options({"-hda", "a", "-drive", "file=b,index=0"}));
+}
+
+TEST(Options, NetworksNameTheirAddresses) {
+  const auto options = parse_run_options(
+      {"-netdev",
+       "user,id=n,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp::53-10.9.0.15:53,net=10.9.0.0/16",
+       "-device", "virtio-net-pci,netdev=n,mac=52:54:00:00:00:01"});
+  ASSERT_TRUE(options) << options.error();
+  const auto& user = options->netdevs.at(0).user;
+  EXPECT_EQ(user.host, 0x0a090002u);
+  ASSERT_EQ(user.forwards.size(), 2u);
+  EXPECT_EQ(user.forwards[0].host_address, 0x7f000001u);
+  EXPECT_EQ(user.forwards[0].guest_port, 80);
+  EXPECT_TRUE(user.forwards[1].udp);
+  EXPECT_EQ(options->nics.at(0).address[5], 1);
+  EXPECT_FALSE(parse_run_options({"-nic", "user,mac=01:00:00:00:00:00"})) << "a group's address";
 }
 
 TEST(Options, EveryRowCanBeGiven) {
