@@ -37,10 +37,10 @@ def install(vmm, arch, pictures):
             guest.type('install\n')
             guest.wait_screen('Select a language', 240)
             guest.command(f'screendump {os.path.abspath(pictures)}/installer-{arch}.png')
-            # Down from English leads to the next language, and Return to the next question.
+            # One up from English is Dutch, and so is the next question.
             guest.press('up')
             guest.press('ret')
-            guest.wait_screen(r'(Select your location|Translation|Choose language|location)', 120)
+            guest.wait_screen('Nederland', 120)
 
 
 def main():
