@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -13,6 +14,7 @@
 #include "guest/cpu_state.h"
 #include "guest/physical_memory.h"
 #include "guest/platform.h"
+#include "softmmu/mmu.h"
 
 namespace ringshift::runtime {
 
@@ -20,7 +22,14 @@ enum class ExitReason {
   kHalted,    // HLT with no event pending: wait for request_interrupt(), then run() again
   kShutdown,  // triple fault
   kStopped,   // stop() was called
+  kDebug,     // at a debug point
   kFailed,    // the guest cannot go on; why was said on standard error
+};
+
+// Where a debugger outside wants the guest to stop; nothing that the guest could see.
+struct DebugPoints {
+  std::set<std::uint64_t> code;           // linear addresses of instructions
+  std::vector<softmmu::Watchpoint> data;  // accesses to linear addresses
 };
 
 // One of the counters that are always kept.
@@ -47,6 +56,9 @@ class Vcpu {
   virtual void inject_nmi() = 0;
   // From any thread: run() returns kStopped soon. Sticky until the next run().
   virtual void stop() = 0;
+  // For a debugger, while run() is not executing. False: this accelerator cannot.
+  virtual bool set_debug_points(const DebugPoints&) { return false; }
+  virtual bool step_once() { return false; }
   // Since the vCPU was made. While run() is not executing, or on its thread.
   virtual std::vector<Counter> counters() const { return {}; }
   // Counters as text lines, for -d stats and `info jit`.

@@ -209,6 +209,10 @@ int Machine::run() {
       case ExitReason::kShutdown:
         request(Request::kTripleFault);
         break;
+      case ExitReason::kDebug:
+        pause();
+        if (debug_stop_) debug_stop_();
+        break;
       case ExitReason::kFailed:
         stop(1);
         break;

@@ -62,6 +62,8 @@ class Machine final : private guest::Platform,
 
   // Further sources for the event loop, before run().
   EventLoop& loop() { return loop_; }
+  // The guest came to a debug point and is paused. On the vCPU's thread.
+  void on_debug_stop(std::function<void()> callback) { debug_stop_ = std::move(callback); }
   guest::PhysicalMemory& memory() { return *memory_; }
   const MachineConfig& config() const { return config_; }
   // The board that is there now; only with the devices locked.
@@ -147,6 +149,7 @@ class Machine final : private guest::Platform,
   std::vector<std::unique_ptr<SerialEnd>> serial_ends_;
   NoInput no_input_;
   std::vector<std::function<void(MachineEvent)>> event_callbacks_;
+  std::function<void()> debug_stop_;
 
   // Guarded by mutex_, except where a vCPU only peeks.
   std::uint64_t wakeups_ = 0;

@@ -86,7 +86,7 @@ struct RunOptions {
   RtcBase rtc_base = RtcBase::kUtc;
   bool no_reboot = false, no_shutdown = false, start_paused = false, verbose = false;
   LogOptions log;
-  std::vector<BackendSpec> monitors, qmp;
+  std::vector<BackendSpec> monitors, qmp, gdb;
   std::string profile_socket;               // empty: none
   bool perf_map = false, jit_dump = false;  // for the host's perf
 

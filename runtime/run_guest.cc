@@ -11,6 +11,7 @@
 #include "runtime/accelerator_choice.h"
 #include "runtime/builtin/builtin_guest.h"
 #include "runtime/console/terminal.h"
+#include "runtime/gdb/gdb_server.h"
 #include "runtime/loaders/host_file.h"
 #include "runtime/log_file.h"
 #include "runtime/machine.h"
@@ -244,6 +245,8 @@ tl::expected<Watchers, std::string> asked_for(const RunOptions& options,
     return {};
   };
   if (auto served = serve(options.monitors, "monitor", monitor::serve_people); !served)
+    return tl::unexpected(served.error());
+  if (auto served = serve(options.gdb, "gdb", gdb::serve_gdb); !served)
     return tl::unexpected(served.error());
   if (auto served = serve(options.qmp, "qmp", monitor::serve_programs); !served)
     return tl::unexpected(served.error());

@@ -363,6 +363,16 @@ constexpr std::array kRows = std::to_array<OptionRow>({
     {"no-user-config", "", "", [](RunDraft&, const std::string&) -> OptionStatus { return {}; }},
     {"monitor", "DEV", "a prompt for commands (help): stdio, unix:PATH,server,nowait, pty",
      add_monitor<&RunOptions::monitors>},
+    {"gdb", "DEV", "where gdb connects: tcp::PORT or unix:PATH,server,nowait",
+     [](RunDraft& d, const std::string& v) -> OptionStatus {
+       // A debugger may come at any time, and nobody waits for it.
+       return add_monitor<&RunOptions::gdb>(
+           d, v.starts_with("tcp:") && v.find(',') == v.npos ? v + ",server,nowait" : v);
+     }},
+    {"s", "", "-gdb tcp::1234",
+     [](RunDraft& d, const std::string&) {
+       return add_monitor<&RunOptions::gdb>(d, "tcp::1234,server,nowait");
+     }},
     {"qmp", "DEV", "the same for programs, in QEMU's machine protocol",
      add_monitor<&RunOptions::qmp>},
     {"vga", "std|none", "display adapter (default std with firmware, none without)", set_vga},
@@ -374,7 +384,7 @@ constexpr std::array kRows = std::to_array<OptionRow>({
 
 constexpr auto kElsewhere = std::to_array<std::string_view>(
     {"usb",
-     "usbdevice",  "gdb",         "s",          "chardev",  "mon",
+     "usbdevice",  "chardev",  "mon",
      "object",     "numa",        "loadvm",      "icount",   "enable-kvm",
      "daemonize",  "pidfile",     "smbios",     "acpitable",   "no-acpi",  "no-hpet",
      "audiodev",    "spice",      "k",           "uuid",     "dtb",

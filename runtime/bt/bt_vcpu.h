@@ -48,6 +48,8 @@ class BtVcpu final : public Vcpu,
   ExitReason run() override;
   void request_interrupt() override;
   void inject_nmi() override;
+  bool set_debug_points(const DebugPoints& points) override;
+  bool step_once() override;
   void stop() override;
   std::vector<Counter> counters() const override;
   std::string statistics() const override;
@@ -213,6 +215,8 @@ class BtVcpu final : public Vcpu,
 
   void follow_a20();
   void follow_map();
+  softmmu::Watchpoints all_watchpoints();
+  bool stop_at_debug_point(guest::LinearAddress linear);
   void note_port(std::uint16_t port, unsigned size);  // I/O breakpoints
   // In a signal's handler the guest's registers are in the signal's frame, and come back from
   // there.
@@ -238,6 +242,10 @@ class BtVcpu final : public Vcpu,
   std::atomic<bool> stop_requested_ = false, nmi_requested_ = false;
   ExitReason exit_ = ExitReason::kStopped;
   unsigned map_version_ = 0;
+  DebugPoints debug_points_;
+  std::set<std::uint64_t> debug_pages_;  // numbers of the linear pages that debug_points_.code is in
+  unsigned debug_slots_ = 0;             // DR6 bits that stand for debug_points_.data
+  bool debug_stop_ = false;
   bool code_changed_ = false;  // blocks were removed since this was cleared
   bool running_ = false;
   bool handling_signal_ = false;

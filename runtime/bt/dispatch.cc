@@ -68,6 +68,11 @@ bool BtVcpu::deliver_pending_interrupt() {
 void BtVcpu::finish_instruction() {
   auto& s = state();
   if (!s.pending_debug) return;
+  if (s.pending_debug & debug_slots_) {
+    s.pending_debug &= ~debug_slots_;
+    debug_stop_ = step_ == Step::kNone;
+    if (!s.pending_debug) return;
+  }
   // SDM Vol. 3 "Masking Exceptions and Interrupts When Switching Stacks": the step is lost, a data
   // breakpoint waits for the end of the next instruction.
   if (s.debug_shadow) {
@@ -95,7 +100,7 @@ void BtVcpu::raise_x87_error() {
 // Watchpoints as the debug registers name them now. True when a breakpoint meets the instruction.
 bool BtVcpu::meet_breakpoints(LinearAddress linear) {
   auto& s = state();
-  mmu_.watch(translator::data_breakpoints(s));
+  mmu_.watch(all_watchpoints());
   // HW: on AMD's processors MOV SS does not hold back the breakpoint of the next instruction.
   if ((s.rflags & flags::kRf) || (s.debug_shadow && model_.vendor_is_intel())) return false;
   const std::uint64_t matched = translator::match_code_breakpoint(s, linear);
@@ -145,6 +150,11 @@ const std::uint8_t* BtVcpu::next() {
   finish_instruction();
   for (;;) {
     if (step_ == Step::kDone) return nullptr;
+    if (debug_stop_) {
+      debug_stop_ = false;
+      exit_ = ExitReason::kDebug;
+      return nullptr;
+    }
     if (!take_events()) return nullptr;
     if (state().activity == guest::Activity::kShutdown) continue;
     if (step_ == Step::kDue) step_ = Step::kDone;
@@ -207,8 +217,13 @@ const std::uint8_t* BtVcpu::known_code(ModeKey mode) {
 
 const std::uint8_t* BtVcpu::find_code() {
   auto& s = state();
-  const bool single =
-      single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) || (s.dr[7] & 0xff);
+  const auto in_linear = [&s] {
+    return s.in_64bit_code() ? s.rip : (s.segment(Seg::kCs).base + s.rip) & 0xffffffff;
+  };
+  const bool single = single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) ||
+                      (s.dr[7] & 0xff) || !debug_points_.data.empty() ||
+                      (!debug_pages_.empty() &&
+                       debug_pages_.contains(guest::page_number(in_linear())));
   if (single_budget_ > 0) --single_budget_;
   mmu_.select_view();  // a segment load may have chosen another variant
   const ModeKey mode = mode_now(single);
@@ -221,6 +236,7 @@ const std::uint8_t* BtVcpu::find_code() {
     return nullptr;
   }
   if (!mode.is_64bit()) linear.value = (cs.base + s.rip) & 0xffffffff;
+  if (single && stop_at_debug_point(linear)) return nullptr;
   if (((s.dr[7] & 0xff) || mmu_.watching()) && meet_breakpoints(linear)) return nullptr;
   // Had its effect: a fault of the instruction sets it in the image, and its success clears it.
   s.rflags &= ~flags::kRf;

@@ -88,9 +88,11 @@ tl::expected<BackendSpec, std::string> parse_backend(const std::string& text) {
   if (text == "mon:stdio") return BackendSpec{.kind = Kind::kStdio, .escape_keys = true};
   if (text == "pty") return BackendSpec{.kind = Kind::kPty};
   if (text.starts_with("file:")) return parse_path_backend(Kind::kFile, text.substr(5));
+  if (text.starts_with("tcp:")) return parse_path_backend(Kind::kTcp, text.substr(4));
   if (text.starts_with("unix:")) return parse_path_backend(Kind::kUnix, text.substr(5));
   return tl::unexpected(std::string(
-      "not one of stdio, mon:stdio, file:PATH, pty, unix:PATH[,server][,nowait], null, none"));
+      "not one of stdio, mon:stdio, file:PATH, pty, unix:PATH[,server][,nowait], "
+      "tcp:[HOST]:PORT,server[,nowait], null, none"));
 }
 
 tl::expected<std::unique_ptr<ByteChannel>, std::string> open_backend(const BackendSpec& spec,
@@ -105,6 +107,8 @@ tl::expected<std::unique_ptr<ByteChannel>, std::string> open_backend(const Backe
       return open_pty(label);
     case Kind::kUnix:
       return open_unix(spec.path, spec.server, spec.wait, label);
+    case Kind::kTcp:
+      return open_tcp(spec.path, spec.server, spec.wait, label);
     case Kind::kNone:
     case Kind::kNull:
       break;

@@ -16,11 +16,11 @@ using CommandHandler = std::function<void(EscapeCommand)>;
 
 // QEMU's spelling.
 struct BackendSpec {
-  enum class Kind { kNone, kNull, kStdio, kFile, kPty, kUnix } kind = Kind::kNone;
+  enum class Kind { kNone, kNull, kStdio, kFile, kPty, kUnix, kTcp } kind = Kind::kNone;
   bool escape_keys = false;  // mon:stdio: Ctrl-A commands, and Ctrl-C goes to the guest
   std::string path;
   bool append = false;                // file:PATH,append=on
-  bool server = false, wait = false;  // unix:PATH,server,nowait
+  bool server = false, wait = false;  // unix:PATH,server,nowait; tcp:[HOST]:PORT,server,nowait
   bool uses_stdio() const { return kind == Kind::kStdio; }
 };
 

@@ -1,6 +1,7 @@
 // runtime/console/unix_channel.cc - a Unix stream socket: one client at a time, or one server.
 #include "runtime/console/unix_channel.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -13,18 +14,19 @@
 #include <cstring>
 
 #include "runtime/message.h"
+#include "runtime/option_values.h"
 
 namespace ringshift::runtime {
 namespace {
 
-class UnixChannel final : public ByteChannel {
+class SocketChannel final : public ByteChannel {
  public:
-  UnixChannel(int listener, std::string path) : listener_(listener), path_(std::move(path)) {}
-  ~UnixChannel() override {
+  SocketChannel(int listener, std::string path) : listener_(listener), path_(std::move(path)) {}
+  ~SocketChannel() override {
     disconnect();
     if (listener_ < 0) return;
     ::close(listener_);
-    ::unlink(path_.c_str());
+    if (!path_.empty()) ::unlink(path_.c_str());
   }
 
   void connect(int client) {
@@ -79,7 +81,7 @@ tl::expected<std::unique_ptr<ByteChannel>, std::string> open_unix(const std::str
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return failed();
   if (!server) {
-    auto channel = std::make_unique<UnixChannel>(-1, path);
+    auto channel = std::make_unique<SocketChannel>(-1, path);
     if (::connect(fd, generic, sizeof address) != 0) {
       auto error = failed();
       ::close(fd);
@@ -94,11 +96,47 @@ tl::expected<std::unique_ptr<ByteChannel>, std::string> open_unix(const std::str
     ::close(fd);
     return error;
   }
-  auto channel = std::make_unique<UnixChannel>(fd, path);
+  auto channel = std::make_unique<SocketChannel>(fd, path);
   if (wait) {
     print_message("ringshift: waiting for a connection on {} ({})", path, label);
     const int client = ::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) return failed();
+    channel->connect(client);
+  }
+  return channel;
+}
+
+tl::expected<std::unique_ptr<ByteChannel>, std::string> open_tcp(const std::string& address,
+                                                                 bool server, bool wait,
+                                                                 const std::string& label) {
+  const auto failed = [&](const char* why) {
+    return tl::unexpected(fmt::format("tcp:{}: {}", address, why));
+  };
+  if (!server) return failed("only a server is supported (tcp:[HOST]:PORT,server,nowait)");
+  const std::size_t colon = address.rfind(':');
+  const auto port = colon == address.npos ? std::nullopt : parse_number(address.substr(colon + 1));
+  if (!port || *port == 0 || *port > 0xffff) return failed("not [HOST]:PORT");
+  const std::string host = colon == 0 ? "127.0.0.1" : address.substr(0, colon);
+  sockaddr_in where{};
+  where.sin_family = AF_INET;
+  where.sin_port = htons(static_cast<std::uint16_t>(*port));
+  if (::inet_pton(AF_INET, host == "localhost" ? "127.0.0.1" : host.c_str(), &where.sin_addr) != 1)
+    return failed("the host is an address of IPv4");
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return failed(std::strerror(errno));
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&where), sizeof where) != 0 ||
+      ::listen(fd, 1) != 0) {
+    auto error = failed(std::strerror(errno));
+    ::close(fd);
+    return error;
+  }
+  auto channel = std::make_unique<SocketChannel>(fd, "");
+  if (wait) {
+    print_message("ringshift: waiting for a connection on tcp:{} ({})", address, label);
+    const int client = ::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) return failed(std::strerror(errno));
     channel->connect(client);
   }
   return channel;

@@ -1,4 +1,4 @@
-// runtime/console/unix_channel.h - a Unix stream socket: one client at a time, or one server.
+// runtime/console/unix_channel.h - a stream socket: one client at a time, or one server.
 #pragma once
 
 #include <memory>
@@ -14,5 +14,10 @@ namespace ringshift::runtime {
 tl::expected<std::unique_ptr<ByteChannel>, std::string> open_unix(const std::string& path,
                                                                   bool server, bool wait,
                                                                   const std::string& label);
+
+// The same over TCP: "HOST:PORT", a server only; without a host, on the loopback.
+tl::expected<std::unique_ptr<ByteChannel>, std::string> open_tcp(const std::string& address,
+                                                                 bool server, bool wait,
+                                                                 const std::string& label);
 
 }  // namespace ringshift::runtime

@@ -158,11 +158,7 @@ def survive_kills(vmm, folder, kills):
     for _ in range(kills):
         with Guest(vmm, options) as guest:
             guest.log_in()
-            lines = WRITER.replace('\\n', '\\\\n').replace('\n', ' ').replace('#include', '\n#include')
-            guest.shell("printf '" + '%s\\n' * 4 + "' '#include <stdio.h>' '#include <fcntl.h>' "
-                        "'#include <unistd.h>' '" + WRITER.split('unistd.h>')[1].replace('\n', ' ') +
-                        "' > w.c && gcc -w -o w w.c")
-            del lines
+            guest.shell("cat > w.c <<'END'\n" + WRITER.strip() + "\nEND\ngcc -w -o w w.c")
             last = guest.shell('[ ! -e numbers ] || tail -c 4 numbers | od -An -tu4').split()
             found = int(last[-1]) if last and last[-1].isdigit() else 0
             if found < told:
@@ -190,7 +186,7 @@ def main():
     parser.add_argument('folder')
     parser.add_argument('--kills', type=int, default=5)
     parser.add_argument('tests', nargs='*')
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     tests = dict(TESTS)
     tests['kills'] = lambda vmm, folder: survive_kills(vmm, folder, arguments.kills)
     failed = 0

@@ -124,11 +124,16 @@ class Guest:
         self.serial.wait('assword: ', 20)
         self.serial.send('ringshift\n')
         self.serial.wait('# ', 20)
+        # A shell that edits no lines, on a terminal that shows nothing of what is typed.
+        self.serial.send('exec sh\n')
+        self.serial.wait('# ', 20)
+        self.serial.send('stty -echo; echo quiet-"now"\n')
+        self.serial.wait('quiet-now', 20)
+        self.serial.wait('# ', 20)
 
     def shell(self, line, seconds=60):
         """Runs a line in the guest's shell; returns its output."""
         self.serial.send(f'{line}; echo "end"-of-$?\n')
-        self.serial.wait(r'echo "end"-of-\$\?\r*\n', seconds)
         deadline = time.monotonic() + seconds
         while not (match := re.search(r'end-of-(\d+)', self.serial.text)):
             if time.monotonic() > deadline or not self.serial.read(0.2):
@@ -137,7 +142,8 @@ class Guest:
         self.serial.text = self.serial.text[match.end():]
         if match.group(1) != '0':
             raise Failure(f'{line}: status {match.group(1)}: {output}')
-        return re.sub(r'\x1b\[\?[0-9]+[hl]', '', output).replace('\r', '')
+        self.serial.wait('# ', 20)
+        return output.replace('\r', '')
 
     def end(self, seconds=40):
         """Waits for the end and returns the exit status."""
