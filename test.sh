@@ -89,6 +89,43 @@ boot_kernel() {
   esac
 }
 
+# report_lines: turns the lines "PASS name" and "FAIL name: why" (and more lines of why) into results.
+report_lines() {
+  local line problem=''
+  while IFS= read -r line; do
+    case $line in
+      'PASS '*)
+        [ -z "$problem" ] || flunk "$problem"
+        problem=''
+        pass "firmware: ${line#PASS }"
+        ;;
+      'FAIL '*)
+        [ -z "$problem" ] || flunk "$problem"
+        problem="firmware: ${line#FAIL }"
+        ;;
+      *) problem+=$'\n'$line ;;
+    esac
+  done
+  [ -z "$problem" ] || flunk "$problem"
+}
+
+# Through SeaBIOS and OVMF: media on one processor while the installer runs on the other, then disks.
+firmware_tests() {
+  local folder=build/firmware vmm=$PWD/build/ringshift
+  mkdir -p "$folder"
+  python3 tests/firmware/boot_media.py "$vmm" >"$folder/media.log" 2>&1 &
+  python3 tests/firmware/installer.py "$vmm" "$folder/pictures" >"$folder/installer.log" 2>&1
+  if bash tests/firmware/make_disk.sh "$folder/disk" >"$folder/disk.log" 2>&1; then
+    python3 tests/firmware/debian_disk.py "$vmm" "$folder/disk" >"$folder/debian.log" 2>&1
+  else
+    printf 'FAIL debian_disk: make_disk.sh: %s\n' "$(tail -n 5 "$folder/disk.log")" >"$folder/debian.log"
+  fi
+  wait
+  local before=$((passed + failed))
+  report_lines < <(cat "$folder/media.log" "$folder/installer.log" "$folder/debian.log")
+  [ $((passed + failed)) -ge $((before + 15)) ] || flunk "firmware: some tests did not run"
+}
+
 install_packages "${build_packages[@]}" "${test_packages[@]}" "${guest_packages[@]}"
 say "building"
 if build release all; then
@@ -106,6 +143,9 @@ if build release all; then
   for kernel in "${kernels[@]}"; do
     [ ! -e "$(kernel_of "$kernel")" ] || boot_kernel "$kernel"
   done
+  say "firmware, disks, screen, keyboard, network"
+  install_packages "${firmware_packages[@]}"
+  firmware_tests
 else
   flunk "build"
 fi

@@ -102,7 +102,7 @@ Board::Board(const MachineConfig& config, const BoardSurroundings& around)
   if (ide_) static_cast<void>(pci_.attach(1, 1, *ide_));
   if (vga_) static_cast<void>(pci_.attach(kVgaSlot, 0, *vga_));
   if (pci_testdev_) static_cast<void>(pci_.attach(4, 0, *pci_testdev_));
-  for (const auto& device : virtio_) attach(*device);
+  for (const auto& device : cards_) attach(*device);
   pci_.set_shadow_hook([this](std::uint64_t start, std::uint64_t bytes, bool reads, bool writes) {
     around_.memory.gate_ram({start}, bytes, reads, writes);
   });
@@ -322,7 +322,7 @@ void Board::add_drives(const MachineConfig& config) {
     any_ide = any_ide || drive.interface == DriveInterface::kIde;
     any_floppy = any_floppy || drive.interface == DriveInterface::kFloppy;
     if (drive.interface == DriveInterface::kVirtio && drive.disk)
-      virtio_.push_back(
+      cards_.push_back(
           std::make_unique<devices::VirtioBlk>(around_.memory, *drive.disk, drive.serial));
   }
   if (any_ide) add_ide_drives(config);
@@ -330,8 +330,13 @@ void Board::add_drives(const MachineConfig& config) {
 }
 
 void Board::add_nics(const MachineConfig& config) {
-  for (const NicConfig& nic : config.nics)
-    virtio_.push_back(std::make_unique<devices::VirtioNet>(around_.memory, *nic.link, nic.address));
+  for (const NicConfig& nic : config.nics) {
+    if (nic.model == NicModel::kE1000)
+      cards_.push_back(std::make_unique<devices::E1000>(around_.memory, *nic.link, nic.address));
+    else
+      cards_.push_back(
+          std::make_unique<devices::VirtioNet>(around_.memory, *nic.link, nic.address));
+  }
 }
 
 void Board::add_floppies(const MachineConfig& config) {

@@ -16,6 +16,7 @@
 #include "devices/bus.h"
 #include "devices/debug_console.h"
 #include "devices/debug_exit.h"
+#include "devices/e1000.h"
 #include "devices/fw_cfg.h"
 #include "devices/floppy.h"
 #include "devices/hpet.h"
@@ -172,7 +173,7 @@ class Board {
   std::unique_ptr<devices::Piix3Ide> ide_;
   devices::IsaDma dma_;
   std::unique_ptr<devices::Floppy> floppy_;
-  std::vector<std::unique_ptr<devices::VirtioPci>> virtio_;
+  std::vector<std::unique_ptr<devices::PciDevice>> cards_;  // disks and networks, in slot order
   std::unique_ptr<devices::DebugConsole> debug_console_;
   std::vector<std::unique_ptr<devices::DebugExit>> debug_exit_;
   std::unique_ptr<devices::PcTestdev> pc_testdev_;

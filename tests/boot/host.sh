@@ -6,7 +6,11 @@ build_packages=(g++ cmake ninja-build pkg-config libfmt-dev libspdlog-dev libcli
   libgtest-dev libgmock-dev libbenchmark-dev libslirp-dev libpng-dev zlib1g-dev)
 guest_packages=(cpio gzip)
 # chromium shows the reports, bsdutils has script(1), a terminal; guest programs have 64 and 32 bits.
-test_packages=(gcc-multilib binutils python3 bsdutils chromium)
+test_packages=(gcc-multilib binutils python3 bsdutils chromium gdb)
+# Boot loaders, testers and an installer to boot, and what makes disks of them.
+firmware_packages=(seabios ovmf grub-rescue-pc memtest86+ ipxe isolinux syslinux-common xorriso
+  debian-installer-12-netboot-amd64 debian-installer-12-netboot-i386 debootstrap fdisk dosfstools
+  mtools e2fsprogs grub-common qemu-utils)
 
 say() { printf '== %s\n' "$*"; }
 fail() {

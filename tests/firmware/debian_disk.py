@@ -92,7 +92,7 @@ def overlay(folder, name):
 
 
 def check_image(path):
-    done = subprocess.run(['qemu-img', 'check', '-q', path], capture_output=True, text=True,
+    done = subprocess.run(['qemu-img', 'check', '-q', '-U', path], capture_output=True, text=True,
                           check=False)
     # 3: only leaked clusters, which is what a kill may leave.
     if done.returncode not in (0, 3):
@@ -116,13 +116,13 @@ def qcow2(vmm, folder):
         power_off(guest)
 
 
-def network(vmm, folder):
+def network(vmm, folder, card):
     """DHCP, a download from the host, a page served to the host."""
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Files)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     host_port = random.randint(20000, 40000)
     with Guest(vmm, ['-m', '512', *raw(folder, 'virtio'), '-nic',
-                     f'user,hostfwd=tcp:127.0.0.1:{host_port}-:80']) as guest:
+                     f'user,model={card},hostfwd=tcp:127.0.0.1:{host_port}-:80']) as guest:
         guest.log_in()
         output = guest.shell(f'wget -q -O - http://10.0.2.2:{server.server_address[1]}/ | md5sum')
         if hashlib.md5(PAYLOAD).hexdigest() not in output:
@@ -177,7 +177,9 @@ def survive_kills(vmm, folder, kills):
 
 
 TESTS = {'bios_ide': bios_ide, 'bios_virtio': bios_virtio, 'uefi_ide': uefi_ide,
-         'uefi_virtio': uefi_virtio, 'qcow2': qcow2, 'network': network}
+         'uefi_virtio': uefi_virtio, 'qcow2': qcow2,
+         'network_virtio': lambda vmm, folder: network(vmm, folder, 'virtio'),
+         'network_e1000': lambda vmm, folder: network(vmm, folder, 'e1000')}
 
 
 def main():

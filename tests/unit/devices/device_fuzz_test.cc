@@ -6,6 +6,7 @@
 #include <map>
 #include <random>
 
+#include "devices/e1000.h"
 #include "devices/flash.h"
 #include "devices/floppy.h"
 #include "devices/piix3_ide.h"
@@ -267,6 +268,31 @@ TEST_P(DeviceFuzz, VirtioRings) {
     }
   }
   disk.run_waiting();
+}
+
+TEST_P(DeviceFuzz, NetworkCard) {
+  FakeNet net;
+  E1000 card(*memory_, net, {2, 0, 0, 0, 0, 1});
+  constexpr std::uint32_t kBase = 0xe0000000;
+  card.config_write(pci::kBar0, 4, kBase);
+  card.config_write(pci::kCommand, 2, 7);
+  MmioHandler& registers = *card.find_memory(kBase)->memory;
+  const std::vector<std::uint8_t> frame(1500, 0xff);
+  for (unsigned i = 0; i < 300; ++i) {
+    scribble(4096);
+    for (const std::uint64_t ring : {0x2800, 0x3800}) {
+      registers.mmio_write(ring, 4, pick(4) ? pick(kRam) : value());
+      registers.mmio_write(ring + 4, 4, pick(4) ? 0 : value());
+      registers.mmio_write(ring + 8, 4, pick(4) ? pick(32) * 128 : value());
+      registers.mmio_write(ring + 0x10, 4, pick(64));
+    }
+    registers.mmio_write(0x100, 4, value() | 2);
+    registers.mmio_write(0x400, 4, 2);
+    registers.mmio_write(0x3818, 4, pick(128));
+    registers.mmio_write(0x2818, 4, pick(128));
+    for (unsigned n = 0; n < 4; ++n) net.receiver(frame);
+    poke(registers, 0x20000, 40);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, DeviceFuzz, ::testing::Range(1u, 5u));
