@@ -1,5 +1,5 @@
-// devices/acpi_loader.cc - which bytes of the ACPI tables a firmware has to patch after it has placed
-// them.
+// devices/acpi_loader.cc - which bytes of the ACPI tables a firmware has to patch after it has
+// placed them.
 #include "devices/acpi_loader.h"
 
 #include <array>
@@ -85,8 +85,8 @@ AcpiLoaderFiles build_acpi_loader(AcpiConfig config) {
                           length_of(image.tables, table));
   };
   // ACPI Specification "FADT Format": FIRMWARE_CTRL, DSDT, X_FIRMWARE_CTRL, X_DSDT.
-  constexpr auto kFadtPointers = std::to_array<std::pair<std::uint32_t, unsigned>>(
-      {{36, 4}, {40, 4}, {132, 8}, {140, 8}});
+  constexpr auto kFadtPointers =
+      std::to_array<std::pair<std::uint32_t, unsigned>>({{36, 4}, {40, 4}, {132, 8}, {140, 8}});
   for (const auto& [offset, bytes] : kFadtPointers)
     commands.add_pointer(kTables, kTables, image.fadt_address + offset, bytes);
   again(image.fadt_address);

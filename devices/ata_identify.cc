@@ -20,8 +20,7 @@ class Words {
   // Two characters a word, the first in the high half.
   void set_text(unsigned word, unsigned words, std::string_view text) {
     for (unsigned i = 0; i < words * 2; ++i)
-      bytes_[2 * word + (i ^ 1)] =
-          static_cast<std::uint8_t>(i < text.size() ? text[i] : ' ');
+      bytes_[2 * word + (i ^ 1)] = static_cast<std::uint8_t>(i < text.size() ? text[i] : ' ');
   }
   std::vector<std::uint8_t> take() { return std::move(bytes_); }
 

@@ -82,7 +82,8 @@ void Flash::store(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
   const std::uint64_t end = (offset + bytes.size() + kSector - 1) / kSector * kSector;
   auto copy = std::make_shared<std::vector<std::uint8_t>>(
       contents_.begin() + static_cast<std::ptrdiff_t>(first),
-      contents_.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(end, contents_.size())));
+      contents_.begin() +
+          static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(end, contents_.size())));
   backing_->submit({BlockRequest::Kind::kWrite, first, {{copy->data(), copy->size()}}, 0},
                    [copy](bool) {});
 }

@@ -1,5 +1,5 @@
-// devices/flash.h - a parallel flash chip with Intel's command set, which firmware keeps its variables
-// in. Facts: JEDEC "Common Flash Interface", Intel StrataFlash data sheet, "Command Set".
+// devices/flash.h - a parallel flash chip with Intel's command set, which firmware keeps its
+// variables in. Facts: JEDEC "Common Flash Interface", Intel StrataFlash data sheet, "Command Set".
 // Kept in a host file through a block device, if there is one: a write is on its way there when the
 // chip says that it is done.
 #pragma once
@@ -27,7 +27,16 @@ class Flash final : public MmioHandler {
 
  private:
   enum class Mode : std::uint8_t {
-    kArray, kStatus, kId, kQuery, kProgram, kErase, kBufferCount, kBufferData, kBufferConfirm, kLock,
+    kArray,
+    kStatus,
+    kId,
+    kQuery,
+    kProgram,
+    kErase,
+    kBufferCount,
+    kBufferData,
+    kBufferConfirm,
+    kLock,
   };
   void command(std::uint64_t offset, std::uint8_t code);
   void store(std::uint64_t offset, std::span<const std::uint8_t> bytes);

@@ -16,9 +16,9 @@ constexpr std::uint8_t kNoData = 0x04, kNotWritable = 0x02, kMissingMark = 0x01;
 
 namespace command {
 constexpr std::uint8_t kSpecify = 0x03, kSenseDrive = 0x04, kWrite = 0x05, kRead = 0x06,
-                       kRecalibrate = 0x07, kSenseInterrupt = 0x08, kReadId = 0x0a,
-                       kFormat = 0x0d, kDumpRegisters = 0x0e, kSeek = 0x0f, kVersion = 0x10,
-                       kPerpendicular = 0x12, kConfigure = 0x13, kLock = 0x14;
+                       kRecalibrate = 0x07, kSenseInterrupt = 0x08, kReadId = 0x0a, kFormat = 0x0d,
+                       kDumpRegisters = 0x0e, kSeek = 0x0f, kVersion = 0x10, kPerpendicular = 0x12,
+                       kConfigure = 0x13, kLock = 0x14;
 }
 
 // Bytes of a command, by its low five bits; 0: there is no such command.
@@ -48,10 +48,17 @@ std::size_t command_bytes(std::uint8_t first) {
 struct Format {
   unsigned cylinders, heads, sectors;
 };
-constexpr std::array kFormats = std::to_array<Format>({{80, 2, 18}, {80, 2, 36}, {80, 2, 15},
-                                                       {80, 2, 9}, {40, 2, 9}, {40, 2, 8},
-                                                       {40, 1, 9}, {40, 1, 8}, {80, 2, 21},
-                                                       {82, 2, 21}, {83, 2, 21}});
+constexpr std::array kFormats = std::to_array<Format>({{80, 2, 18},
+                                                       {80, 2, 36},
+                                                       {80, 2, 15},
+                                                       {80, 2, 9},
+                                                       {40, 2, 9},
+                                                       {40, 2, 8},
+                                                       {40, 1, 9},
+                                                       {40, 1, 8},
+                                                       {80, 2, 21},
+                                                       {82, 2, 21},
+                                                       {83, 2, 21}});
 
 }  // namespace
 
@@ -206,11 +213,9 @@ void Floppy::execute() {
       return done();
     case command::kSenseDrive:
       choose(c[1]);
-      return answer({static_cast<std::uint8_t>(0x28 | drive_ | head_ << 2 |
-                                               (selected().cylinder == 0 ? 0x10 : 0) |
-                                               (selected().disk && selected().disk->read_only()
-                                                    ? 0x40
-                                                    : 0))},
+      return answer({static_cast<std::uint8_t>(
+                        0x28 | drive_ | head_ << 2 | (selected().cylinder == 0 ? 0x10 : 0) |
+                        (selected().disk && selected().disk->read_only() ? 0x40 : 0))},
                     false);
     case command::kRecalibrate:
       choose(c[1] & 3);

@@ -28,8 +28,8 @@ class Floppy {
   void attach(unsigned drive, BlockDevice* disk);
   std::uint8_t drive_type(unsigned drive) const;  // 0: no drive
 
-  PortHandler& ports() { return ports_; }          // kBase
-  PortHandler& dir_port() { return dir_port_; }    // kDirPort
+  PortHandler& ports() { return ports_; }        // kBase
+  PortHandler& dir_port() { return dir_port_; }  // kDirPort
 
  private:
   struct Geometry {

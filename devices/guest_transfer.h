@@ -1,6 +1,6 @@
-// devices/guest_transfer.h - guest memory as one transfer of a bus master sees it: scattered ranges,
-// as host memory.
-// Plain RAM is used in place; a transfer that touches anything else goes through a copy.
+// devices/guest_transfer.h - guest memory as one transfer of a bus master sees it: scattered
+// ranges, as host memory. Plain RAM is used in place; a transfer that touches anything else goes
+// through a copy.
 #pragma once
 
 #include <cstdint>

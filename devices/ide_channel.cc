@@ -16,7 +16,7 @@ namespace control {
 constexpr std::uint8_t kNoInterrupt = 0x02, kReset = 0x04, kHighOrder = 0x80;
 }
 namespace dma {
-constexpr std::uint8_t kStart = 0x01, kToMemory = 0x08;                       // command
+constexpr std::uint8_t kStart = 0x01, kToMemory = 0x08;  // command
 constexpr std::uint8_t kActive = 0x01, kError = 0x02, kInterrupt = 0x04, kCapable = 0x60;  // status
 constexpr std::uint16_t kCommandAt = 0, kStatusAt = 2, kTableAt = 4;
 constexpr std::size_t kMostEntries = 8192;  // 64 KiB of table
@@ -39,9 +39,8 @@ IdeChannel::IdeChannel(guest::PhysicalMemory& memory, Line& interrupt)
 
 void IdeChannel::attach(unsigned drive, IdeDrive::Kind kind, BlockDevice* disk,
                         std::string serial) {
-  drives_.at(drive) = std::make_unique<IdeDrive>(kind, disk, std::move(serial), [this, drive] {
-    drive_wants_interrupt(drive);
-  });
+  drives_.at(drive) = std::make_unique<IdeDrive>(kind, disk, std::move(serial),
+                                                 [this, drive] { drive_wants_interrupt(drive); });
 }
 
 void IdeChannel::reset() {

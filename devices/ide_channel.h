@@ -1,7 +1,6 @@
-// devices/ide_channel.h - an IDE channel: the command and control block registers, two drives, and its
-// half of the bus master.
-// Facts: ATA/ATAPI-6 "Register delivered data transfer command sector addressing"; Intel 82371SB
-// (PIIX3) data sheet, "Bus Master IDE I/O Registers".
+// devices/ide_channel.h - an IDE channel: the command and control block registers, two drives, and
+// its half of the bus master. Facts: ATA/ATAPI-6 "Register delivered data transfer command sector
+// addressing"; Intel 82371SB (PIIX3) data sheet, "Bus Master IDE I/O Registers".
 #pragma once
 
 #include <array>

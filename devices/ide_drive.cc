@@ -15,17 +15,18 @@ constexpr std::uint8_t kLbaMode = 0x40;
 constexpr std::uint8_t kIdle = ata::kReady | ata::kSeekComplete;
 
 namespace command {
-constexpr std::uint8_t kNop = 0x00, kDeviceReset = 0x08, kReadSectors = 0x20, kReadSectorsOnce = 0x21,
-                       kReadExt = 0x24, kReadDmaExt = 0x25, kNativeMaxExt = 0x27,
-                       kReadMultipleExt = 0x29, kWriteSectors = 0x30, kWriteSectorsOnce = 0x31,
-                       kWriteExt = 0x34, kWriteDmaExt = 0x35, kWriteMultipleExt = 0x39,
-                       kVerify = 0x40, kVerifyOnce = 0x41, kVerifyExt = 0x42, kSeek = 0x70,
-                       kDiagnostic = 0x90, kInitializeParameters = 0x91, kPacket = 0xa0,
-                       kIdentifyPacket = 0xa1, kReadMultiple = 0xc4, kWriteMultiple = 0xc5,
-                       kSetMultiple = 0xc6, kReadDma = 0xc8, kReadDmaOnce = 0xc9, kWriteDma = 0xca,
-                       kWriteDmaOnce = 0xcb, kStandbyNow = 0xe0, kIdleNow = 0xe1, kStandby = 0xe2,
-                       kIdleTimer = 0xe3, kCheckPower = 0xe5, kSleep = 0xe6, kFlush = 0xe7,
-                       kFlushExt = 0xea, kIdentify = 0xec, kSetFeatures = 0xef, kNativeMax = 0xf8;
+constexpr std::uint8_t kNop = 0x00, kDeviceReset = 0x08, kReadSectors = 0x20,
+                       kReadSectorsOnce = 0x21, kReadExt = 0x24, kReadDmaExt = 0x25,
+                       kNativeMaxExt = 0x27, kReadMultipleExt = 0x29, kWriteSectors = 0x30,
+                       kWriteSectorsOnce = 0x31, kWriteExt = 0x34, kWriteDmaExt = 0x35,
+                       kWriteMultipleExt = 0x39, kVerify = 0x40, kVerifyOnce = 0x41,
+                       kVerifyExt = 0x42, kSeek = 0x70, kDiagnostic = 0x90,
+                       kInitializeParameters = 0x91, kPacket = 0xa0, kIdentifyPacket = 0xa1,
+                       kReadMultiple = 0xc4, kWriteMultiple = 0xc5, kSetMultiple = 0xc6,
+                       kReadDma = 0xc8, kReadDmaOnce = 0xc9, kWriteDma = 0xca, kWriteDmaOnce = 0xcb,
+                       kStandbyNow = 0xe0, kIdleNow = 0xe1, kStandby = 0xe2, kIdleTimer = 0xe3,
+                       kCheckPower = 0xe5, kSleep = 0xe6, kFlush = 0xe7, kFlushExt = 0xea,
+                       kIdentify = 0xec, kSetFeatures = 0xef, kNativeMax = 0xf8;
 }
 
 }  // namespace
@@ -127,11 +128,12 @@ void IdeDrive::write_data(std::uint16_t value) {
 // --- Addresses ---
 
 std::uint64_t IdeDrive::sector_address(bool lba48) const {
-  const std::uint64_t low = r_.lba_low[0] | r_.lba_mid[0] << 8 | std::uint32_t{r_.lba_high[0]} << 16;
+  const std::uint64_t low =
+      r_.lba_low[0] | r_.lba_mid[0] << 8 | std::uint32_t{r_.lba_high[0]} << 16;
   if (lba48)
-    return low | (std::uint64_t{r_.lba_low[1]} | r_.lba_mid[1] << 8 |
-                  std::uint64_t{r_.lba_high[1]} << 16)
-                     << 24;
+    return low |
+           (std::uint64_t{r_.lba_low[1]} | r_.lba_mid[1] << 8 | std::uint64_t{r_.lba_high[1]} << 16)
+               << 24;
   const std::uint32_t top = r_.device & 15;
   if (r_.device & kLbaMode) return low | std::uint64_t{top} << 24;
   const AtaGeometry g = geometry_of(disk_->bytes() / ata::kSectorBytes);
@@ -146,8 +148,7 @@ std::uint32_t IdeDrive::sector_count(bool lba48) const {
 }
 
 bool IdeDrive::begin_transfer(bool lba48, std::uint32_t block) {
-  transfer_ = {sector_address(lba48), sector_count(lba48), std::max(block, 1u),
-               ata::kSectorBytes};
+  transfer_ = {sector_address(lba48), sector_count(lba48), std::max(block, 1u), ata::kSectorBytes};
   const std::uint64_t sectors = disk_->bytes() / ata::kSectorBytes;
   if (transfer_.sector < sectors && transfer_.left <= sectors - transfer_.sector) return true;
   fail(kNoId);
@@ -164,7 +165,8 @@ void IdeDrive::read_block() {
   }
   status_ = ata::kBusy;
   auto data = std::make_shared<std::vector<std::uint8_t>>(std::size_t{count} * ata::kSectorBytes);
-  BlockRequest request{BlockRequest::Kind::kRead, transfer_.sector * ata::kSectorBytes,
+  BlockRequest request{BlockRequest::Kind::kRead,
+                       transfer_.sector * ata::kSectorBytes,
                        {{data->data(), data->size()}}};
   submit(std::move(request), [this, data, count](bool ok) {
     if (!ok) return fail(kNoId);
@@ -184,7 +186,8 @@ void IdeDrive::store_block() {
   status_ = ata::kBusy;
   auto data = std::make_shared<std::vector<std::uint8_t>>(std::move(buffer_));
   const auto count = static_cast<std::uint32_t>(data->size() / ata::kSectorBytes);
-  BlockRequest request{BlockRequest::Kind::kWrite, transfer_.sector * ata::kSectorBytes,
+  BlockRequest request{BlockRequest::Kind::kWrite,
+                       transfer_.sector * ata::kSectorBytes,
                        {{data->data(), data->size()}}};
   submit(std::move(request), [this, data, count](bool ok) {
     if (!ok) return fail(kAbort);
@@ -225,8 +228,8 @@ void IdeDrive::run_dma(guest::PhysicalMemory& memory, std::vector<GuestRange> ra
     return finish_packet();
   }
   const std::uint64_t offset = transfer_.sector * transfer_.sector_bytes;
-  BlockRequest request{dma.to_guest ? BlockRequest::Kind::kRead : BlockRequest::Kind::kWrite, offset,
-                       transfer->pieces()};
+  BlockRequest request{dma.to_guest ? BlockRequest::Kind::kRead : BlockRequest::Kind::kWrite,
+                       offset, transfer->pieces()};
   submit(std::move(request), [this, transfer, done = std::move(done)](bool ok) {
     if (ok) transfer->finish();
     done(ok);
@@ -328,8 +331,9 @@ void IdeDrive::command_on_disk(std::uint8_t code) {
   switch (code) {
     case kIdentify:
       transfer_ = {};
-      return offer(identify_disk(disk_->bytes() / ata::kSectorBytes, serial_, multiple_, udma_mode_),
-                   &IdeDrive::read_block);
+      return offer(
+          identify_disk(disk_->bytes() / ata::kSectorBytes, serial_, multiple_, udma_mode_),
+          &IdeDrive::read_block);
     case kReadSectors:
     case kReadSectorsOnce:
       return pio_read(false, 1);
@@ -464,16 +468,18 @@ void IdeDrive::packet_received() {
   packet_data();
 }
 
-// The next part through the data port: at most the byte count that the host gave, an even number but
-// for the last.
+// The next part through the data port: at most the byte count that the host gave, an even number
+// but for the last.
 void IdeDrive::packet_data() {
   if (answer_at_ >= answer_.size()) {
     if (transfer_.left == 0) return finish_packet();
     status_ = ata::kBusy;
     constexpr std::uint32_t kSectorsAtOnce = 16;
     const std::uint32_t count = std::min(transfer_.left, kSectorsAtOnce);
-    auto data = std::make_shared<std::vector<std::uint8_t>>(std::size_t{count} * ScsiCd::kSectorBytes);
-    BlockRequest request{BlockRequest::Kind::kRead, transfer_.sector * ScsiCd::kSectorBytes,
+    auto data =
+        std::make_shared<std::vector<std::uint8_t>>(std::size_t{count} * ScsiCd::kSectorBytes);
+    BlockRequest request{BlockRequest::Kind::kRead,
+                         transfer_.sector * ScsiCd::kSectorBytes,
                          {{data->data(), data->size()}}};
     return submit(std::move(request), [this, data, count](bool ok) {
       if (!ok) {

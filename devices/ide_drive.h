@@ -2,8 +2,8 @@
 // Facts: ATA/ATAPI-6 "Register and command descriptions", "Protocols".
 //
 // The channel writes the command block's registers to both drives, as the cable does; only the one
-// that is selected executes a command. Data moves through the data port a block at a time, or through
-// the bus master, which asks for the whole of it.
+// that is selected executes a command. Data moves through the data port a block at a time, or
+// through the bus master, which asks for the whole of it.
 #pragma once
 
 #include <array>
@@ -56,8 +56,8 @@ class IdeDrive {
   std::uint16_t read_data();
   void write_data(std::uint16_t value);
 
-  // The bus master's side: what waits for it, and running it. Ranges beyond the drive's bytes are not
-  // touched; fewer are an error. `done` comes with the interrupt's moment.
+  // The bus master's side: what waits for it, and running it. Ranges beyond the drive's bytes are
+  // not touched; fewer are an error. `done` comes with the interrupt's moment.
   const IdeDma* pending_dma() const { return dma_ ? &*dma_ : nullptr; }
   void run_dma(guest::PhysicalMemory& memory, std::vector<GuestRange> ranges,
                std::function<void(bool)> done);

@@ -9,8 +9,7 @@ namespace {
 // The second eight registers of a controller.
 constexpr unsigned kCommand = 8, kRequest = 9, kSingleMask = 10, kMode = 11, kClearFlipFlop = 12,
                    kMasterClear = 13, kClearMask = 14, kAllMask = 15;
-constexpr std::uint8_t kAutoInitialize = 0x10, kDown = 0x20, kTransferMask = 0x0c,
-                       kToMemory = 0x04;
+constexpr std::uint8_t kAutoInitialize = 0x10, kDown = 0x20, kTransferMask = 0x0c, kToMemory = 0x04;
 // Page registers of channels 0 to 3, from port 81H.
 constexpr std::array<unsigned, 4> kPageOf{0x87 - 0x81, 0x83 - 0x81, 0x81 - 0x81, 0x82 - 0x81};
 

@@ -56,7 +56,8 @@ void PciHost::Bridge::tell_attributes(unsigned from_register, unsigned to_regist
       tell(kTop, kTopBytes, 1);
       continue;
     }
-    for (const unsigned half : {0u, 1u}) tell(kPieces + ((i - 1) * 2 + half) * kPiece, kPiece, half);
+    for (const unsigned half : {0u, 1u})
+      tell(kPieces + ((i - 1) * 2 + half) * kPiece, kPiece, half);
   }
 }
 

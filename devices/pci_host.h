@@ -49,10 +49,10 @@ class PciHost {
   PortHandler& ports() { return ports_; }                // 0, 64 KiB: ports nobody else claims
   MmioHandler& memory() { return memory_; }              // [memory_base, kHoleEnd)
 
-  // Told where accesses to [start, start + bytes) below 1 MiB go: RAM or what lies over it; at every
-  // reset, and when a guest changes it.
-  using ShadowHook =
-      std::function<void(std::uint64_t start, std::uint64_t bytes, bool reads_ram, bool writes_ram)>;
+  // Told where accesses to [start, start + bytes) below 1 MiB go: RAM or what lies over it; at
+  // every reset, and when a guest changes it.
+  using ShadowHook = std::function<void(std::uint64_t start, std::uint64_t bytes, bool reads_ram,
+                                        bool writes_ram)>;
   void set_shadow_hook(ShadowHook hook) { bridge_.hook = std::move(hook); }
   // As firmware leaves it: all of it is RAM.
   void open_shadow_ram();

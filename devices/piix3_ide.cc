@@ -23,8 +23,8 @@ Piix3Ide::Piix3Ide(guest::PhysicalMemory& memory, Line& irq14, Line& irq15)
             return value;
           },
           [this](std::uint16_t offset, unsigned size, std::uint32_t value) {
-            channels_[offset / 8 & 1].write_bus_master(static_cast<std::uint16_t>(offset % 8),
-                                                       size, value);
+            channels_[offset / 8 & 1].write_bus_master(static_cast<std::uint16_t>(offset % 8), size,
+                                                       value);
           }) {
   define(pci::kStatus, 2, 0x0280);
   define(0x40, 4, 0x80008000, 0xffffffff);  // timing; both channels enabled

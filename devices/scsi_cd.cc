@@ -31,7 +31,8 @@ std::uint32_t big(Command c, std::size_t at, unsigned bytes) {
   return value;
 }
 void put(Bytes& out, std::uint64_t value, unsigned bytes) {
-  while (bytes--) out.push_back(static_cast<std::uint8_t>(value >> (8 * bytes)));
+  while (bytes--)
+    out.push_back(bytes < sizeof value ? static_cast<std::uint8_t>(value >> (8 * bytes)) : 0);
 }
 void put(Bytes& out, std::string_view text, std::size_t bytes) {
   for (std::size_t i = 0; i < bytes; ++i)

@@ -12,8 +12,8 @@ namespace port {
 constexpr std::uint16_t kAttribute = 0x10, kAttributeRead = 0x11, kMisc = 0x12,
                         kSequencerIndex = 0x14, kSequencer = 0x15, kDacMask = 0x16,
                         kDacReadIndex = 0x17, kDacWriteIndex = 0x18, kDac = 0x19, kFeature = 0x1a,
-                        kMiscRead = 0x1c, kGraphicsIndex = 0x1e, kGraphics = 0x1f,
-                        kMonoCrtc = 0x04, kColorCrtc = 0x24;
+                        kMiscRead = 0x1c, kGraphicsIndex = 0x1e, kGraphics = 0x1f, kMonoCrtc = 0x04,
+                        kColorCrtc = 0x24;
 }  // namespace port
 
 constexpr std::uint8_t kColorAddresses = 1;

@@ -1,9 +1,9 @@
-// devices/vga.h - a VGA adapter with the Bochs display extension (PCI 1234:1111): registers and video
-// memory. What it shows is in vga_screen.h.
-// Facts: IBM VGA as FreeVGA describes it; Bochs "VBE DISPI interface"; QEMU's docs/specs/standard-vga.
+// devices/vga.h - a VGA adapter with the Bochs display extension (PCI 1234:1111): registers and
+// video memory. What it shows is in vga_screen.h. Facts: IBM VGA as FreeVGA describes it; Bochs
+// "VBE DISPI interface"; QEMU's docs/specs/standard-vga.
 //
-// Video memory is one array, in which address a of plane p is byte 4a + p: the linear framebuffer of
-// the extension, chain-4 addressing and the four planes are then views of the same bytes.
+// Video memory is one array, in which address a of plane p is byte 4a + p: the linear framebuffer
+// of the extension, chain-4 addressing and the four planes are then views of the same bytes.
 #pragma once
 
 #include <array>
@@ -18,8 +18,17 @@ namespace ringshift::devices {
 
 // Registers of the Bochs extension, in the order of their index.
 enum class Dispi : std::uint8_t {
-  kId, kWidth, kHeight, kBitsPerPixel, kEnable, kBank, kVirtualWidth, kVirtualHeight, kXOffset,
-  kYOffset, kMemory64K,
+  kId,
+  kWidth,
+  kHeight,
+  kBitsPerPixel,
+  kEnable,
+  kBank,
+  kVirtualWidth,
+  kVirtualHeight,
+  kXOffset,
+  kYOffset,
+  kMemory64K,
 };
 
 class Vga final : public PciDevice {
@@ -32,9 +41,9 @@ class Vga final : public PciDevice {
   explicit Vga(Clock& clock);
   void reset() override;
 
-  PortHandler& ports() { return ports_; }               // kPortBase
-  PortHandler& dispi_ports() { return dispi_ports_; }   // kDispiBase
-  MmioHandler& legacy_memory() { return legacy_; }      // kLegacyBase
+  PortHandler& ports() { return ports_; }              // kPortBase
+  PortHandler& dispi_ports() { return dispi_ports_; }  // kDispiBase
+  MmioHandler& legacy_memory() { return legacy_; }     // kLegacyBase
 
   // What decides about the picture; for VgaScreen.
   static constexpr unsigned kCrtcCount = 0x19, kAttributeCount = 0x15;

@@ -1,5 +1,5 @@
-// devices/vga_memory.cc - the ways to video memory: the linear framebuffer, and the window at A0000H
-// through which the sequencer and the graphics controller see four planes.
+// devices/vga_memory.cc - the ways to video memory: the linear framebuffer, and the window at
+// A0000H through which the sequencer and the graphics controller see four planes.
 #include <cstring>
 
 #include "devices/vga.h"
@@ -59,8 +59,7 @@ std::uint8_t Vga::read_legacy(std::uint64_t offset) {
   // A one for each pixel whose planes, as far as anybody cares, have the color.
   const std::uint32_t differs =
       (latch_ ^ spread(graphics_[kColorCompare])) & spread(graphics_[kColorDontCare]);
-  return static_cast<std::uint8_t>(
-      ~(differs | differs >> 8 | differs >> 16 | differs >> 24));
+  return static_cast<std::uint8_t>(~(differs | differs >> 8 | differs >> 16 | differs >> 24));
 }
 
 // What the write mode makes of the processor's byte and the latches, before the map mask.
@@ -125,8 +124,7 @@ void Vga::write_legacy(std::uint64_t offset, std::uint8_t value) {
 
 std::uint64_t Vga::Memory::mmio_read(std::uint64_t offset, unsigned size) {
   std::uint64_t value = 0;
-  for (unsigned i = 0; i < size; ++i)
-    value |= std::uint64_t{(vga_.*read_)(offset + i)} << (8 * i);
+  for (unsigned i = 0; i < size; ++i) value |= std::uint64_t{(vga_.*read_)(offset + i)} << (8 * i);
   return value;
 }
 

@@ -19,8 +19,8 @@ constexpr unsigned kMostWidth = 2560, kMostHeight = 1600;
 constexpr unsigned kFontRows = 32;
 
 struct Shape {
-  unsigned columns, rows;  // of characters or, in graphics, of 8 pixels and of lines
-  unsigned scan_lines;     // of one row
+  unsigned columns, rows;      // of characters or, in graphics, of 8 pixels and of lines
+  unsigned scan_lines;         // of one row
   std::uint32_t start, pitch;  // in addresses of the planes
 };
 
@@ -146,8 +146,7 @@ Picture draw_planes(const Vga& v) {
       } else {
         const std::uint32_t at = with_row_bits(v, line + x / 8, scan);
         unsigned four = 0;
-        for (unsigned p = 0; p < 4; ++p)
-          four |= (plane_byte(v, at, p) >> (7 - (x & 7)) & 1u) << p;
+        for (unsigned p = 0; p < 4; ++p) four |= (plane_byte(v, at, p) >> (7 - (x & 7)) & 1u) << p;
         canvas.set_attribute(x, y, four);
       }
     }

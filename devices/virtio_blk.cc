@@ -41,11 +41,11 @@ VirtioBlk::VirtioBlk(guest::PhysicalMemory& memory, BlockDevice& disk, std::stri
   put(0, disk.bytes() / kSectorBytes, 8);
   put(12, kMostSegments, 4);
   put(20, kSectorBytes, 4);
-  put(34, 1, 2);              // queues
-  put(36, kMostDiscard, 4);   // discard: sectors, segments, alignment
+  put(34, 1, 2);             // queues
+  put(36, kMostDiscard, 4);  // discard: sectors, segments, alignment
   put(40, 1, 4);
   put(44, 1, 4);
-  put(48, kMostDiscard, 4);   // write zeroes: sectors, segments, may unmap
+  put(48, kMostDiscard, 4);  // write zeroes: sectors, segments, may unmap
   put(52, 1, 4);
   put(56, 1, 1);
 }
@@ -123,8 +123,8 @@ void VirtioBlk::start(VirtioChain chain) {
 void VirtioBlk::move_data(const std::shared_ptr<Request>& request, bool to_guest,
                           std::uint64_t sector) {
   const auto& readable = request->chain.readable;
-  auto ranges = to_guest ? request->chain.writable
-                         : slice(readable, kHeaderBytes, total_bytes(readable));
+  auto ranges =
+      to_guest ? request->chain.writable : slice(readable, kHeaderBytes, total_bytes(readable));
   const std::uint64_t bytes = total_bytes(ranges);
   if (bytes % kSectorBytes || sector > disk_.bytes() / kSectorBytes ||
       (!to_guest && disk_.read_only()))
@@ -158,7 +158,9 @@ void VirtioBlk::discard(const std::shared_ptr<Request>& request, bool zeroes) {
   if (count == 0) return finish(*request, kOk);
   const bool unmaps = !zeroes || (flags & 1);
   submit(request, {unmaps ? BlockRequest::Kind::kDiscard : BlockRequest::Kind::kWriteZeroes,
-                   sector * kSectorBytes, {}, count * kSectorBytes});
+                   sector * kSectorBytes,
+                   {},
+                   count * kSectorBytes});
 }
 
 }  // namespace ringshift::devices

@@ -60,7 +60,8 @@ bool VirtioNet::receive(std::span<const std::uint8_t> frame) {
     fail();
     return true;
   }
-  if (!chain) return q.enable_notifications(has_feature(virtio::kEventIndex)) ? receive(frame) : false;
+  if (!chain)
+    return q.enable_notifications(has_feature(virtio::kEventIndex)) ? receive(frame) : false;
   std::array<std::uint8_t, kHeaderBytes> header{};
   header[kBuffersAt] = 1;
   if (total_bytes(chain->writable) < kHeaderBytes + frame.size()) {

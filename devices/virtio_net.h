@@ -1,5 +1,5 @@
-// devices/virtio_net.h - the virtio network card: one pair of queues, no offloads but merged buffers.
-// VIRTIO 1.1 "Network Device".
+// devices/virtio_net.h - the virtio network card: one pair of queues, no offloads but merged
+// buffers. VIRTIO 1.1 "Network Device".
 #pragma once
 
 #include <array>

@@ -76,14 +76,14 @@ void VirtioPci::before_config_read(std::uint8_t offset, unsigned) {
 
 void VirtioPci::config_written(std::uint8_t offset, unsigned) {
   if (offset != kWindowData || !window_leads_into_bar()) return;
-  registers_.mmio_write(config(kWindowOffset, 4), config(kWindowBytes, 4),
-                        config(kWindowData, 4));
+  registers_.mmio_write(config(kWindowOffset, 4), config(kWindowBytes, 4), config(kWindowData, 4));
 }
 
 // "Virtio Structure PCI Capabilities".
 void VirtioPci::add_capability(std::uint8_t type, std::uint32_t offset, std::uint32_t bytes,
                                std::uint32_t extra) {
-  const std::uint8_t at = next_capability_, length = type >= kCapabilityWindow || type == kCapabilityNotify ? 20 : 16;
+  const std::uint8_t at = next_capability_,
+                     length = type >= kCapabilityWindow || type == kCapabilityNotify ? 20 : 16;
   define(last_capability_, 1, at);
   define(at, 4, kVendorCapability | std::uint32_t{length} << 16 | std::uint32_t{type} << 24);
   define(static_cast<std::uint8_t>(at + 4), 4, kBar);
@@ -176,9 +176,8 @@ std::uint64_t VirtioPci::read_common(std::uint64_t offset) {
       break;
   }
   if (!q) return 0;
-  for (const auto& [at, value] : {std::pair{kDescriptors, q->descriptors},
-                                  {kAvailable, q->available},
-                                  {kUsed, q->used}}) {
+  for (const auto& [at, value] :
+       {std::pair{kDescriptors, q->descriptors}, {kAvailable, q->available}, {kUsed, q->used}}) {
     if (offset == at) return value;
     if (offset == at + 4) return value >> 32;
   }

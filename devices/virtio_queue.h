@@ -1,6 +1,6 @@
-// devices/virtio_queue.h - a split virtqueue: the driver's chains of buffers, and what is given back.
-// Facts: Virtual I/O Device (VIRTIO) Version 1.1, "Split Virtqueues".
-// Everything in it is the guest's to break: rings that lead nowhere or loop end in a broken queue.
+// devices/virtio_queue.h - a split virtqueue: the driver's chains of buffers, and what is given
+// back. Facts: Virtual I/O Device (VIRTIO) Version 1.1, "Split Virtqueues". Everything in it is the
+// guest's to break: rings that lead nowhere or loop end in a broken queue.
 #pragma once
 
 #include <cstdint>

@@ -56,7 +56,8 @@ Status add_loader(RunOptions& options, KeyValues& words) {
 }
 
 // virtio-blk-pci, ide-hd and ide-cd: where a drive goes that -drive made with if=none.
-Status add_disk_device(RunOptions& options, KeyValues& words, DriveInterface interface, bool cdrom) {
+Status add_disk_device(RunOptions& options, KeyValues& words, DriveInterface interface,
+                       bool cdrom) {
   const auto drive = words.take("drive").value_or("");
   const auto serial = words.take("serial").value_or("");
   const auto unit = words.take_number("unit");

@@ -57,9 +57,9 @@ const char* name_of(DriveInterface interface) {
 
 Status take_interface(KeyValues& words, DriveOptions& drive) {
   const auto text = words.take("if").value_or("ide");
-  for (const auto interface : {DriveInterface::kIde, DriveInterface::kVirtio,
-                               DriveInterface::kFloppy, DriveInterface::kPflash,
-                               DriveInterface::kNone})
+  for (const auto interface :
+       {DriveInterface::kIde, DriveInterface::kVirtio, DriveInterface::kFloppy,
+        DriveInterface::kPflash, DriveInterface::kNone})
     if (text == name_of(interface)) {
       drive.interface = interface;
       return {};
@@ -74,11 +74,11 @@ Status take_tuning(KeyValues& words) {
       *cache != "writethrough")
     return failed("cache= is writeback, none, writethrough or unsafe");
   if (cache && (*cache == "writethrough" || *cache == "unsafe"))
-    return failed(fmt::format("cache={} is not supported: flushes of the guest reach the disk, and "
-                              "nothing else does",
-                              *cache));
-  for (const auto* key : {"aio", "discard", "detect-zeroes", "rerror", "werror"})
-    words.take(key);
+    return failed(
+        fmt::format("cache={} is not supported: flushes of the guest reach the disk, and "
+                    "nothing else does",
+                    *cache));
+  for (const auto* key : {"aio", "discard", "detect-zeroes", "rerror", "werror"}) words.take(key);
   return {};
 }
 
@@ -107,8 +107,7 @@ Status add_drive(RunOptions& options, const std::string& text) {
   for (const auto* number : {&index, &bus, &unit})
     if (!*number) return failed(number->error());
   if (*index) drive.index = static_cast<unsigned>(**index);
-  if (*bus || *unit)
-    drive.index = static_cast<unsigned>(bus->value_or(0) * 2 + unit->value_or(0));
+  if (*bus || *unit) drive.index = static_cast<unsigned>(bus->value_or(0) * 2 + unit->value_or(0));
   if (drive.image.file.empty() && !drive.cdrom && drive.interface != DriveInterface::kFloppy)
     return failed("file= is missing");
   options.drives.push_back(drive);

@@ -134,8 +134,8 @@ void Machine::connect_memory() {
   static_cast<void>(memory_->add_mmio({devices::PcTestdev::kMemoryBase},
                                       devices::PcTestdev::kMemoryBytes, testdev_window_));
   if (config_.vga)
-    static_cast<void>(memory_->add_mmio({devices::Vga::kLegacyBase}, devices::Vga::kLegacyBytes,
-                                        vga_window_));
+    static_cast<void>(
+        memory_->add_mmio({devices::Vga::kLegacyBase}, devices::Vga::kLegacyBytes, vga_window_));
   if (config_.firmware) place_firmware(config_.firmware->image);
   if (config_.flash) {
     flash_ = std::make_unique<devices::Flash>(std::move(config_.flash->contents),
@@ -147,12 +147,12 @@ void Machine::connect_memory() {
   }
 }
 
-// The processor's first instruction is 16 bytes below 4 GiB; 16-bit code finds the rest below 1 MiB.
+// The processor's first instruction is 16 bytes below 4 GiB; 16-bit code finds the rest below 1
+// MiB.
 void Machine::place_firmware(std::span<const std::uint8_t> image) {
   constexpr std::size_t kMostLow = 128 << 10;
   const auto low = image.last(std::min(image.size(), kMostLow));
-  static_cast<void>(
-      memory_->add_rom({guest::PhysicalMemory::kHighRamBase - image.size()}, image));
+  static_cast<void>(memory_->add_rom({guest::PhysicalMemory::kHighRamBase - image.size()}, image));
   static_cast<void>(memory_->add_rom({(1 << 20) - low.size()}, low));
 }
 

@@ -144,7 +144,7 @@ class Machine final : private guest::Platform,
   std::unique_ptr<Attention> attention_;
   LockedMmio pci_window_, chipset_window_, testdev_window_, vga_window_, flash_window_;
   std::unique_ptr<devices::Flash> flash_;  // keeps what it holds through resets
-  std::unique_ptr<Vcpu> vcpu_;  // goes before the memory that it watches
+  std::unique_ptr<Vcpu> vcpu_;             // goes before the memory that it watches
   std::unique_ptr<Board> board_;
   std::vector<std::unique_ptr<SerialEnd>> serial_ends_;
   NoInput no_input_;

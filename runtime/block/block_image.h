@@ -2,6 +2,7 @@
 // Used by one thread at a time. Offsets and sizes are in bytes; callers stay inside bytes().
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -88,6 +89,23 @@ tl::expected<std::unique_ptr<BlockImage>, std::string> open_image_file(const std
 std::vector<devices::BlockPiece> slice(std::span<const devices::BlockPiece> pieces,
                                        std::uint64_t from, std::uint64_t bytes);
 std::uint64_t total_bytes(std::span<const devices::BlockPiece> pieces);
+
+// Calls `action(offset, pieces)` for each part of a transfer that lies in one cluster.
+template <typename F>
+BlockStatus for_each_cluster(std::uint64_t cluster_bytes, std::uint64_t offset,
+                             std::span<const devices::BlockPiece> pieces, F action) {
+  std::uint64_t done = 0;
+  const std::uint64_t total = total_bytes(pieces);
+  while (done < total) {
+    const std::uint64_t at = offset + done;
+    const std::uint64_t here = std::min(total - done, cluster_bytes - at % cluster_bytes);
+    const auto part = slice(pieces, done, here);
+    if (auto status = action(at, std::span<const devices::BlockPiece>(part)); !status)
+      return status;
+    done += here;
+  }
+  return {};
+}
 void fill_zero(std::span<const devices::BlockPiece> pieces);
 
 }  // namespace ringshift::runtime

@@ -26,8 +26,7 @@ Disk::~Disk() {
 
 bool Disk::in_range(const BlockRequest& request) const {
   if (request.kind == BlockRequest::Kind::kFlush) return true;
-  const std::uint64_t bytes =
-      request.pieces.empty() ? request.bytes : total_bytes(request.pieces);
+  const std::uint64_t bytes = request.pieces.empty() ? request.bytes : total_bytes(request.pieces);
   if (request.offset > bytes_ || bytes > bytes_ - request.offset) return false;
   return request.kind == BlockRequest::Kind::kRead || !read_only_;
 }

@@ -103,8 +103,7 @@ tl::expected<HostDisk, std::string> HostDisk::open(const std::string& path, bool
   } else {
     return tl::unexpected(path + ": neither a file nor a block device");
   }
-  if (!lock_file(fd, read_only))
-    return tl::unexpected(path + ": another virtual machine uses it");
+  if (!lock_file(fd, read_only)) return tl::unexpected(path + ": another virtual machine uses it");
   return disk;
 }
 

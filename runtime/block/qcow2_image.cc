@@ -2,8 +2,8 @@
 // clusters to the file's, reference counts, a base image for what was never written.
 // Facts: QEMU's docs/interop/qcow2.
 //
-// A kill at any moment loses nothing that was acknowledged: a cluster is counted before it is filled,
-// and filled before a table names it. What is cut off there is a cluster that nobody names.
+// A kill at any moment loses nothing that was acknowledged: a cluster is counted before it is
+// filled, and filled before a table names it. What is cut off there is a cluster that nobody names.
 #include <fmt/format.h>
 #include <zlib.h>
 
@@ -38,14 +38,14 @@ std::uint64_t big(const std::uint8_t* at, unsigned bytes) {
   return value;
 }
 void put_big(std::uint8_t* at, std::uint64_t value, unsigned bytes) {
-  for (unsigned i = 0; i < bytes; ++i) at[i] = static_cast<std::uint8_t>(value >> (8 * (bytes - 1 - i)));
+  for (unsigned i = 0; i < bytes; ++i)
+    at[i] = static_cast<std::uint8_t>(value >> (8 * (bytes - 1 - i)));
 }
 
 struct Header {
   std::uint32_t version = 0, cluster_bits = 0, l1_entries = 0, refcount_clusters = 0,
                 refcount_order = 4, header_bytes = 72;
-  std::uint64_t backing_offset = 0, bytes = 0, l1_offset = 0, refcount_offset = 0,
-                incompatible = 0;
+  std::uint64_t backing_offset = 0, bytes = 0, l1_offset = 0, refcount_offset = 0, incompatible = 0;
   std::uint32_t backing_bytes = 0, encryption = 0;
   std::uint8_t compression = 0;
 
@@ -78,7 +78,8 @@ std::string complaint_about(const Header& h, std::uint64_t file_bytes, bool read
   const auto inside = [file_bytes](std::uint64_t at, std::uint64_t bytes) {
     return at <= file_bytes && bytes <= file_bytes - at;
   };
-  if (h.version < 2 || h.version > 3) return fmt::format("version {} of qcow2 is unknown", h.version);
+  if (h.version < 2 || h.version > 3)
+    return fmt::format("version {} of qcow2 is unknown", h.version);
   if (h.cluster_bits < 9 || h.cluster_bits > 21) return "the cluster size is not valid";
   if (h.bytes > kMostBytes) return "the disk's size is not valid";
   if (h.encryption) return "encrypted images are not supported";
@@ -125,12 +126,11 @@ class Qcow2Image final : public BlockImage {
   std::string_view format() const override { return "qcow2"; }
 
   BlockStatus read(std::uint64_t offset, std::span<const BlockPiece> pieces) override {
-    return for_each_run(offset, pieces, [this](std::uint64_t at, auto part) {
-      return read_cluster(at, part);
-    });
+    return for_each_cluster(cluster(), offset, pieces,
+                            [this](std::uint64_t at, auto part) { return read_cluster(at, part); });
   }
   BlockStatus write(std::uint64_t offset, std::span<const BlockPiece> pieces) override {
-    return for_each_run(offset, pieces, [this](std::uint64_t at, auto part) {
+    return for_each_cluster(cluster(), offset, pieces, [this](std::uint64_t at, auto part) {
       return write_cluster(at, part);
     });
   }
@@ -155,26 +155,9 @@ class Qcow2Image final : public BlockImage {
   }
 
  private:
-  struct Table {
-    Bytes bytes;
-  };
   std::uint64_t cluster() const { return header_.cluster(); }
   tl::unexpected<std::string> damaged(const char* what) const {
     return tl::unexpected(fmt::format("{}: damaged image: {}", file_.path(), what));
-  }
-
-  template <typename F>
-  BlockStatus for_each_run(std::uint64_t offset, std::span<const BlockPiece> pieces, F action) {
-    std::uint64_t done = 0;
-    const std::uint64_t total = total_bytes(pieces);
-    while (done < total) {
-      const std::uint64_t at = offset + done;
-      const std::uint64_t here = std::min(total - done, cluster() - at % cluster());
-      const auto part = slice(pieces, done, here);
-      if (auto status = action(at, std::span<const BlockPiece>(part)); !status) return status;
-      done += here;
-    }
-    return {};
   }
 
   // --- Tables ---
@@ -228,8 +211,7 @@ class Qcow2Image final : public BlockImage {
         !w)
       return tl::unexpected(w.error());
     if (old)
-      if (auto released = change_count(old, -1); !released)
-        return tl::unexpected(released.error());
+      if (auto released = change_count(old, -1); !released) return tl::unexpected(released.error());
     if (tables_.size() >= kMostTables) tables_.clear();
     return std::pair{&(tables_[*where] = std::move(copy)), *where};
   }
@@ -461,7 +443,7 @@ class Qcow2Image final : public BlockImage {
   HostDisk file_;
   Header header_;
   std::unique_ptr<BlockImage> base_;
-  Bytes l1_, counts_;  // as in the file
+  Bytes l1_, counts_;                                // as in the file
   std::unordered_map<std::uint64_t, Bytes> tables_;  // second-level tables and counts, by place
   std::vector<std::uint64_t> free_;                  // clusters that came to count nothing
   std::uint64_t end_ = 0;                            // where the file grows

@@ -1,5 +1,5 @@
-// runtime/block/raw_image.cc - a disk whose file holds its bytes as they are; opening any image; and
-// the overlay of -snapshot.
+// runtime/block/raw_image.cc - a disk whose file holds its bytes as they are; opening any image;
+// and the overlay of -snapshot.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -21,7 +21,9 @@ constexpr std::array<std::uint8_t, 4> kQcow2Magic{'Q', 'F', 'I', 0xfb};
 class RawImage final : public BlockImage {
  public:
   RawImage(HostDisk file, bool guessed)
-      : file_(std::move(file)), guessed_(guessed), bytes_((file_.bytes() + kSector - 1) / kSector * kSector) {}
+      : file_(std::move(file)),
+        guessed_(guessed),
+        bytes_((file_.bytes() + kSector - 1) / kSector * kSector) {}
   std::uint64_t bytes() const override { return bytes_; }
   bool read_only() const override { return file_.read_only(); }
   std::string_view format() const override { return "raw"; }
@@ -30,8 +32,9 @@ class RawImage final : public BlockImage {
   }
   BlockStatus write(std::uint64_t offset, std::span<const BlockPiece> pieces) override {
     if (guessed_ && becomes_another_format(offset, pieces))
-      return tl::unexpected(file_.path() + ": a guest tries to make a qcow2 image of it; name "
-                                           "format=raw if it may");
+      return tl::unexpected(file_.path() +
+                            ": a guest tries to make a qcow2 image of it; name "
+                            "format=raw if it may");
     return file_.write(offset, pieces);
   }
   BlockStatus flush() override { return file_.flush(); }
@@ -43,8 +46,8 @@ class RawImage final : public BlockImage {
   }
 
  private:
-  // The next run would look at the file again, and follow the guest to any file of the host that the
-  // image names as its base.
+  // The next run would look at the file again, and follow the guest to any file of the host that
+  // the image names as its base.
   static bool becomes_another_format(std::uint64_t offset, std::span<const BlockPiece> pieces) {
     return offset == 0 && !pieces.empty() && pieces[0].bytes >= kQcow2Magic.size() &&
            std::equal(kQcow2Magic.begin(), kQcow2Magic.end(), pieces[0].data);
@@ -66,16 +69,17 @@ class TemporaryOverlay final : public BlockImage {
   std::string_view format() const override { return base_->format(); }
 
   BlockStatus read(std::uint64_t offset, std::span<const BlockPiece> pieces) override {
-    return for_each_cluster(offset, pieces, [this](std::uint64_t at, auto part) {
+    return for_each_cluster(kCluster, offset, pieces, [this](std::uint64_t at, auto part) {
       return written_[at / kCluster] ? file_.read(at, part) : base_->read(at, part);
     });
   }
   BlockStatus write(std::uint64_t offset, std::span<const BlockPiece> pieces) override {
-    return for_each_cluster(offset, pieces, [this](std::uint64_t at, auto part) -> BlockStatus {
-      if (auto copied = copy_up(at / kCluster, total_bytes(part) == kCluster); !copied)
-        return copied;
-      return file_.write(at, part);
-    });
+    return for_each_cluster(
+        kCluster, offset, pieces, [this](std::uint64_t at, auto part) -> BlockStatus {
+          if (auto copied = copy_up(at / kCluster, total_bytes(part) == kCluster); !copied)
+            return copied;
+          return file_.write(at, part);
+        });
   }
   BlockStatus flush() override { return {}; }
   BlockStatus write_zeroes(std::uint64_t offset, std::uint64_t bytes, bool) override {
@@ -92,19 +96,6 @@ class TemporaryOverlay final : public BlockImage {
  private:
   static constexpr std::uint64_t kCluster = 65536;
 
-  template <typename F>
-  BlockStatus for_each_cluster(std::uint64_t offset, std::span<const BlockPiece> pieces, F action) {
-    std::uint64_t done = 0;
-    const std::uint64_t total = total_bytes(pieces);
-    while (done < total) {
-      const std::uint64_t at = offset + done;
-      const std::uint64_t here = std::min(total - done, kCluster - at % kCluster);
-      const auto part = slice(pieces, done, here);
-      if (auto status = action(at, std::span<const BlockPiece>(part)); !status) return status;
-      done += here;
-    }
-    return {};
-  }
   BlockStatus copy_up(std::uint64_t cluster, bool whole) {
     if (written_[cluster]) return {};
     if (!whole) {
@@ -156,8 +147,8 @@ tl::expected<std::unique_ptr<BlockImage>, std::string> open_image_file(const std
 }
 
 tl::expected<std::unique_ptr<BlockImage>, std::string> open_image(const ImageOptions& options) {
-  auto image = open_image_file(options.file, options.format, options.read_only || options.snapshot,
-                               0);
+  auto image =
+      open_image_file(options.file, options.format, options.read_only || options.snapshot, 0);
   if (!image || !options.snapshot) return image;
   return make_temporary_overlay(std::move(*image));
 }

@@ -1,5 +1,6 @@
-// runtime/bt/debug_points.cc - stops for a debugger outside the guest. Code of a page with a breakpoint
-// runs an instruction at a time, and all code while data is watched: everything passes the dispatcher.
+// runtime/bt/debug_points.cc - stops for a debugger outside the guest. Code of a page with a
+// breakpoint runs an instruction at a time, and all code while data is watched: everything passes
+// the dispatcher.
 #include "runtime/bt/bt_vcpu.h"
 #include "translator/callouts/debug_registers.h"
 

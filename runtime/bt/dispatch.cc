@@ -220,10 +220,10 @@ const std::uint8_t* BtVcpu::find_code() {
   const auto in_linear = [&s] {
     return s.in_64bit_code() ? s.rip : (s.segment(Seg::kCs).base + s.rip) & 0xffffffff;
   };
-  const bool single = single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) ||
-                      (s.dr[7] & 0xff) || !debug_points_.data.empty() ||
-                      (!debug_pages_.empty() &&
-                       debug_pages_.contains(guest::page_number(in_linear())));
+  const bool single =
+      single_budget_ > 0 || s.interrupt_shadow || (s.rflags & flags::kTf) || (s.dr[7] & 0xff) ||
+      !debug_points_.data.empty() ||
+      (!debug_pages_.empty() && debug_pages_.contains(guest::page_number(in_linear())));
   if (single_budget_ > 0) --single_budget_;
   mmu_.select_view();  // a segment load may have chosen another variant
   const ModeKey mode = mode_now(single);

@@ -16,10 +16,10 @@ using guest::Gpr;
 constexpr std::size_t kFcw = 0, kFsw = 2, kFtw = 4, kFop = 6, kMxcsr = 24, kSt = 32, kXmm = 160;
 
 constexpr std::array kGprOrder{Gpr::kRax, Gpr::kRbx, Gpr::kRcx, Gpr::kRdx, Gpr::kRsi, Gpr::kRdi,
-                               Gpr::kRbp, Gpr::kRsp, Gpr::kR8, Gpr::kR9, Gpr::kR10, Gpr::kR11,
+                               Gpr::kRbp, Gpr::kRsp, Gpr::kR8,  Gpr::kR9,  Gpr::kR10, Gpr::kR11,
                                Gpr::kR12, Gpr::kR13, Gpr::kR14, Gpr::kR15};
 constexpr std::array kWideNames{"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",
-                                "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+                                "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 constexpr std::array kNarrowNames{"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
 constexpr std::array kNarrowOrder{Gpr::kRax, Gpr::kRcx, Gpr::kRdx, Gpr::kRbx,
                                   Gpr::kRsp, Gpr::kRbp, Gpr::kRsi, Gpr::kRdi};
@@ -61,8 +61,7 @@ Registers::Registers(bool wide) : wide_(wide) {
   for (const auto& [name, seg] : kSelectors)
     add(Kind::kSelector, static_cast<unsigned>(seg), 4, name, "int32");
   for (unsigned i = 0; i < 8; ++i) add(Kind::kX87, i, 10, fmt::format("st{}", i), "i387_ext");
-  for (unsigned i = 0; i < kX87Names.size(); ++i)
-    add(Kind::kX87Control, i, 4, kX87Names[i], "int");
+  for (unsigned i = 0; i < kX87Names.size(); ++i) add(Kind::kX87Control, i, 4, kX87Names[i], "int");
   xml_ += "</feature>\n<feature name=\"org.gnu.gdb.i386.sse\">\n";
   for (unsigned i = 0; i < (wide ? 16u : 8u); ++i)
     add(Kind::kVector, i, 16, fmt::format("xmm{}", i), "uint128");
@@ -114,7 +113,11 @@ std::vector<std::uint8_t> Registers::read(const CpuState& s, std::size_t number)
     case Kind::kX87Control: {
       const std::array<std::uint64_t, 8> words{static_cast<std::uint64_t>(half(kFcw)),
                                                static_cast<std::uint64_t>(half(kFsw)),
-                                               full_tags(s.xsave[kFtw]), 0, 0, 0, 0,
+                                               full_tags(s.xsave[kFtw]),
+                                               0,
+                                               0,
+                                               0,
+                                               0,
                                                static_cast<std::uint64_t>(half(kFop))};
       value = words[entry.index];
       break;
@@ -126,7 +129,10 @@ std::vector<std::uint8_t> Registers::read(const CpuState& s, std::size_t number)
       value = s.msr.kernel_gs_base;
       break;
     case Kind::kCr:
-      value = entry.index == 0 ? s.cr0 : entry.index == 2 ? s.cr2 : entry.index == 3 ? s.cr3 : s.cr4;
+      value = entry.index == 0   ? s.cr0
+              : entry.index == 2 ? s.cr2
+              : entry.index == 3 ? s.cr3
+                                 : s.cr4;
       break;
     case Kind::kEfer:
       value = s.msr.efer;
@@ -151,7 +157,8 @@ bool Registers::write(CpuState& s, std::size_t number, std::span<const std::uint
       s.rip = word;
       return true;
     case Kind::kFlags:
-      s.rflags = (word & ~guest::flags::kVm) | guest::flags::kFixed1 | (s.rflags & guest::flags::kVm);
+      s.rflags =
+          (word & ~guest::flags::kVm) | guest::flags::kFixed1 | (s.rflags & guest::flags::kVm);
       return true;
     case Kind::kX87:
       std::memcpy(s.xsave.data() + kSt + entry.index * 16, value.data(), 10);
@@ -165,8 +172,8 @@ bool Registers::write(CpuState& s, std::size_t number, std::span<const std::uint
     case Kind::kKernelGsBase:
       s.msr.kernel_gs_base = word;
       return true;
-    // Selectors, control registers and the like have hidden parts that gdb knows nothing of: what is
-    // written back unchanged, as gdb does with all of them at once, is no error.
+    // Selectors, control registers and the like have hidden parts that gdb knows nothing of: what
+    // is written back unchanged, as gdb does with all of them at once, is no error.
     default:
       return read(s, number) == std::vector<std::uint8_t>(value.begin(), value.end());
   }

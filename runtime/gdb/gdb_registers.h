@@ -1,5 +1,5 @@
-// runtime/gdb/gdb_registers.h - the guest's registers as gdb wants them: their order, their bytes and
-// the XML that describes them. GDB manual, "Target Descriptions", "i386 Features".
+// runtime/gdb/gdb_registers.h - the guest's registers as gdb wants them: their order, their bytes
+// and the XML that describes them. GDB manual, "Target Descriptions", "i386 Features".
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,17 @@ class Registers {
 
  private:
   enum class Kind : std::uint8_t {
-    kGpr, kRip, kFlags, kSelector, kX87, kX87Control, kVector, kMxcsr, kBase, kKernelGsBase, kCr,
+    kGpr,
+    kRip,
+    kFlags,
+    kSelector,
+    kX87,
+    kX87Control,
+    kVector,
+    kMxcsr,
+    kBase,
+    kKernelGsBase,
+    kCr,
     kEfer,
   };
   struct Entry {

@@ -15,7 +15,8 @@ namespace ringshift::runtime::gdb {
 namespace {
 
 constexpr std::size_t kLongestPacket = 32768;
-constexpr const char *kOk = "OK", *kError = "E01", *kTrap = "T05thread:01;", *kInterrupted = "T02thread:01;";
+constexpr const char *kOk = "OK", *kError = "E01", *kTrap = "T05thread:01;",
+                     *kInterrupted = "T02thread:01;";
 constexpr auto kDrainPatience = std::chrono::milliseconds(200);
 
 std::string to_hex(std::span<const std::uint8_t> bytes) {
@@ -187,9 +188,10 @@ class Server final : public RunWatcher, private CharacterReceiver {
   void handle_query(const std::string& packet) {
     constexpr std::string_view kFeatures = "qXfer:features:read:target.xml:", kMonitor = "qRcmd,";
     if (packet.starts_with("qSupported"))
-      return send(fmt::format("PacketSize={:x};qXfer:features:read+;QStartNoAckMode+;hwbreak+;"
-                              "vContSupported+",
-                              kLongestPacket));
+      return send(
+          fmt::format("PacketSize={:x};qXfer:features:read+;QStartNoAckMode+;hwbreak+;"
+                      "vContSupported+",
+                      kLongestPacket));
     if (packet == "QStartNoAckMode") {
       send(kOk);
       acknowledges_ = false;

@@ -16,7 +16,7 @@ constexpr std::uint64_t kMostItems = 4096;
 
 struct Format {
   std::uint64_t count = 1;
-  char kind = 'x';    // x, d, u, o, c, i
+  char kind = 'x';  // x, d, u, o, c, i
   unsigned bytes = 4;
 };
 
@@ -73,9 +73,8 @@ std::string show(std::uint64_t value, const Format& format) {
     case 'o':
       return fmt::format("{:#o}", value);
     case 'c':
-      return std::isprint(static_cast<int>(value))
-                 ? fmt::format("'{}'", static_cast<char>(value))
-                 : fmt::format("'\\x{:02x}'", value);
+      return std::isprint(static_cast<int>(value)) ? fmt::format("'{}'", static_cast<char>(value))
+                                                   : fmt::format("'\\x{:02x}'", value);
     default:
       return fmt::format("0x{:0{}x}", value, format.bytes * 2);
   }
@@ -84,8 +83,8 @@ std::string show(std::uint64_t value, const Format& format) {
 // A register's name stands for its value: $rip, $pc, $esp.
 std::optional<std::uint64_t> parse_address(const guest::CpuState& s, const std::string& text) {
   if (!text.starts_with('$')) return parse_number(text);
-  static constexpr std::array<std::string_view, 16> kNames{"ax", "cx", "dx", "bx", "sp", "bp",
-                                                           "si", "di", "r8", "r9", "r10", "r11",
+  static constexpr std::array<std::string_view, 16> kNames{"ax",  "cx",  "dx",  "bx", "sp",  "bp",
+                                                           "si",  "di",  "r8",  "r9", "r10", "r11",
                                                            "r12", "r13", "r14", "r15"};
   std::string name = text.substr(1);
   const auto code_base = s.in_64bit_code() ? 0 : s.segment(guest::Seg::kCs).base;
@@ -127,8 +126,8 @@ Answer examine(Machine& machine, const Words& words) {
       bytes.push_back(*byte);
     }
     std::uint64_t shown = 0;
-    for (const auto& insn : translator::disassemble(state.code_bytes(), *start, bytes,
-                                                    translator::Syntax::kIntel)) {
+    for (const auto& insn :
+         translator::disassemble(state.code_bytes(), *start, bytes, translator::Syntax::kIntel)) {
       if (shown++ == format->count) break;
       text += fmt::format("0x{:08x}:  {}\n", *start + insn.offset, insn.text);
     }

@@ -36,8 +36,8 @@ Answer registers(Machine& machine) {
   text += segment_line("TR", s.tr);
   text += fmt::format("GDT= {:016x} {:08x}\nIDT= {:016x} {:08x}\n", s.gdtr.base, s.gdtr.limit,
                       s.idtr.base, s.idtr.limit);
-  text += fmt::format("CR0={:08x} CR2={:016x} CR3={:016x} CR4={:08x}\n", s.cr0, s.cr2, s.cr3,
-                      s.cr4);
+  text +=
+      fmt::format("CR0={:08x} CR2={:016x} CR3={:016x} CR4={:08x}\n", s.cr0, s.cr2, s.cr3, s.cr4);
   for (unsigned i : {0u, 1u, 2u, 3u, 6u, 7u})
     text += fmt::format("DR{}={:016x}{}", i, s.dr[i], i == 3 || i == 7 ? "\n" : " ");
   text += fmt::format("EFER={:016x}\n", s.msr.efer);
@@ -77,10 +77,10 @@ Answer network(Machine& machine) {
   std::string text;
   for (const NicConfig& nic : machine.config().nics) {
     const auto c = nic.link->counters();
-    text += fmt::format("{} on {}: {:02x}; sent {} frames, received {}, dropped {}\n",
-                        nic.model == NicModel::kVirtio ? "virtio-net" : "e1000",
-                        nic.link->describe(), fmt::join(nic.address, ":"), c.sent, c.received,
-                        c.dropped);
+    text +=
+        fmt::format("{} on {}: {:02x}; sent {} frames, received {}, dropped {}\n",
+                    nic.model == NicModel::kVirtio ? "virtio-net" : "e1000", nic.link->describe(),
+                    fmt::join(nic.address, ":"), c.sent, c.received, c.dropped);
   }
   return text.empty() ? "no network cards\n" : text;
 }
@@ -103,12 +103,11 @@ Answer pci(Machine& machine) {
                         d.config_read(devices::pci::kClass, 2));
     for (unsigned bar = 0; bar < devices::pci::kBarCount; ++bar)
       if (const auto bytes = d.bar_bytes(bar))
-        text += fmt::format("      BAR{}: {} at {:#x}, {:#x} bytes\n", bar,
-                            d.bar_is_ports(bar) ? "ports" : "memory",
-                            d.config_read(static_cast<std::uint8_t>(devices::pci::kBar0 + 4 * bar),
-                                          4) &
-                                ~15u,
-                            bytes);
+        text += fmt::format(
+            "      BAR{}: {} at {:#x}, {:#x} bytes\n", bar,
+            d.bar_is_ports(bar) ? "ports" : "memory",
+            d.config_read(static_cast<std::uint8_t>(devices::pci::kBar0 + 4 * bar), 4) & ~15u,
+            bytes);
   });
   return text;
 }
@@ -152,8 +151,8 @@ Answer info(Machine& machine, const Words& words) {
   }
   const auto topic = std::ranges::find(kTopics, words[1], &Topic::name);
   if (topic == kTopics.end())
-    return tl::unexpected(fmt::format("info knows nothing of '{}'; info alone lists what it does",
-                                      words[1]));
+    return tl::unexpected(
+        fmt::format("info knows nothing of '{}'; info alone lists what it does", words[1]));
   return topic->show(machine);
 }
 

@@ -32,7 +32,8 @@ Result nothing(Answer answer) {
 
 Result query_status(Machine& m, const Json&) {
   const bool paused = m.is_paused();
-  return Json{{"status", paused ? "paused" : "running"}, {"running", !paused}, {"singlestep", false}};
+  return Json{
+      {"status", paused ? "paused" : "running"}, {"running", !paused}, {"singlestep", false}};
 }
 
 Result query_block(Machine& m, const Json&) {
@@ -56,7 +57,9 @@ Result query_block(Machine& m, const Json&) {
 }
 
 Result query_cpus(Machine&, const Json&) {
-  return Json::array({{{"cpu-index", 0}, {"qom-path", "/machine/cpu[0]"}, {"thread-id", 0},
+  return Json::array({{{"cpu-index", 0},
+                       {"qom-path", "/machine/cpu[0]"},
+                       {"thread-id", 0},
                        {"target", "x86_64"}}});
 }
 
@@ -209,13 +212,14 @@ class Program final : public RunWatcher, private CharacterReceiver {
     if (!negotiated_) return;
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
-    Json message{{"event", event_name(event)},
-                 {"timestamp",
-                  {{"seconds", microseconds / 1'000'000},
-                   {"microseconds", microseconds % 1'000'000}}}};
+    Json message{
+        {"event", event_name(event)},
+        {"timestamp",
+         {{"seconds", microseconds / 1'000'000}, {"microseconds", microseconds % 1'000'000}}}};
     if (event == MachineEvent::kShutdown || event == MachineEvent::kReset)
-      message["data"] = {{"guest", true},
-                         {"reason", event == MachineEvent::kReset ? "guest-reset" : "guest-shutdown"}};
+      message["data"] = {
+          {"guest", true},
+          {"reason", event == MachineEvent::kReset ? "guest-reset" : "guest-shutdown"}};
     send(message);
   }
 

@@ -29,10 +29,13 @@ class Tap final : public NetLink {
     ::close(fd_);
     ::close(wake_);
   }
-  void start() override { thread_ = std::thread([this] { run(); }); }
+  void start() override {
+    thread_ = std::thread([this] { run(); });
+  }
   void send(std::span<const std::uint8_t> frame) override {
     count_sent();
-    static_cast<void>(!::write(fd_, frame.data(), frame.size()));  // a full queue drops, as cables do
+    static_cast<void>(
+        !::write(fd_, frame.data(), frame.size()));  // a full queue drops, as cables do
   }
   std::string describe() const override { return "tap " + name_; }
 

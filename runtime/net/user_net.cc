@@ -55,16 +55,19 @@ class UserNet final : public NetLink {
     slirp_ = slirp_new(&config, &callbacks(), this);
     if (!slirp_) return tl::unexpected(std::string("libslirp refuses this network"));
     for (const auto& forward : options_.forwards) {
-      const std::uint32_t guest = forward.guest_address ? forward.guest_address : options_.dhcp_start;
+      const std::uint32_t guest =
+          forward.guest_address ? forward.guest_address : options_.dhcp_start;
       if (slirp_add_hostfwd(slirp_, forward.udp, to_address(forward.host_address),
                             forward.host_port, to_address(guest), forward.guest_port) != 0)
-        return tl::unexpected(fmt::format("hostfwd: port {} of the host is not free",
-                                          forward.host_port));
+        return tl::unexpected(
+            fmt::format("hostfwd: port {} of the host is not free", forward.host_port));
     }
     return {};
   }
 
-  void start() override { thread_ = std::thread([this] { run(); }); }
+  void start() override {
+    thread_ = std::thread([this] { run(); });
+  }
 
   void send(std::span<const std::uint8_t> frame) override {
     count_sent();
@@ -148,9 +151,9 @@ class UserNet final : public NetLink {
         slirp_pollfds_fill(slirp_, &wait_ms, add_poll, this);
         for (const TimerState& timer : timers_)
           if (timer.deadline_ms >= 0)
-            wait_ms = std::min(wait_ms, static_cast<std::uint32_t>(std::clamp<std::int64_t>(
-                                            timer.deadline_ms - now_ns() / 1'000'000, 0,
-                                            kLongestWaitMs)));
+            wait_ms = std::min(wait_ms,
+                               static_cast<std::uint32_t>(std::clamp<std::int64_t>(
+                                   timer.deadline_ms - now_ns() / 1'000'000, 0, kLongestWaitMs)));
       }
       const int ready = ::poll(fds_.data(), fds_.size(), static_cast<int>(wait_ms));
       if (fds_[0].revents & POLLIN) {

@@ -105,13 +105,13 @@ def qcow2(vmm, folder):
     disk = ['-drive', f'file={image},format=qcow2,if=virtio']
     with Guest(vmm, ['-m', '512', '-nic', 'none', *disk]) as guest:
         guest.log_in()
-        guest.shell('dd if=/dev/urandom of=/root/blob bs=1M count=40 status=none && sync')
-        digest = guest.shell('md5sum < /root/blob').split()[0]
+        guest.shell('dd if=/dev/urandom of=blob bs=1M count=40 status=none && sync')
+        digest = guest.shell('md5sum < blob').split()[0]
         power_off(guest)
     check_image(image)
     with Guest(vmm, ['-m', '512', '-nic', 'none', *disk]) as guest:
         guest.log_in()
-        if digest not in guest.shell('md5sum < /root/blob'):
+        if digest not in guest.shell('md5sum < blob'):
             raise Failure('what was written is not what is read after a restart')
         power_off(guest)
 
@@ -127,8 +127,8 @@ def network(vmm, folder, card):
         output = guest.shell(f'wget -q -O - http://10.0.2.2:{server.server_address[1]}/ | md5sum')
         if hashlib.md5(PAYLOAD).hexdigest() not in output:
             raise Failure(f'the download differs: {output}')
-        guest.shell('mkdir -p /srv && echo served-by-the-guest > /srv/index.html && '
-                    'busybox httpd -p 80 -h /srv')
+        guest.shell('mkdir -p /var/www && echo served-by-the-guest > /var/www/index.html && '
+                    'busybox httpd -p 80 -h /var/www')
         with urllib.request.urlopen(f'http://127.0.0.1:{host_port}/', timeout=20) as page:
             if b'served-by-the-guest' not in page.read():
                 raise Failure('the guest served something else')
@@ -142,7 +142,7 @@ WRITER = r'''
 #include <fcntl.h>
 #include <unistd.h>
 int main(void) {
-  int f = open("/root/numbers", O_RDWR | O_CREAT, 0600);
+  int f = open("numbers", O_RDWR | O_CREAT, 0600);
   unsigned n = 0;
   lseek(f, 0, SEEK_END) > 0 && pread(f, &n, 4, lseek(f, 0, SEEK_END) - 4);
   for (;;) { ++n; write(f, &n, 4); fsync(f); printf("kept %u\n", n); fflush(stdout); }

@@ -1,5 +1,6 @@
-// tests/unit/devices/device_fuzz_test.cc - any access to any register of the disk, screen and network
-// devices, in any order, and rings that lead anywhere: nothing crashes, hangs or writes past guest RAM.
+// tests/unit/devices/device_fuzz_test.cc - any access to any register of the disk, screen and
+// network devices, in any order, and rings that lead anywhere: nothing crashes, hangs or writes
+// past guest RAM.
 #include <gtest/gtest.h>
 
 #include <cstring>

@@ -1,5 +1,5 @@
-// tests/unit/runtime/disk_image_test.cc - images as disks: what is written is read, in any order and
-// size, through every format; damaged images are errors or wrong data, never more.
+// tests/unit/runtime/disk_image_test.cc - images as disks: what is written is read, in any order
+// and size, through every format; damaged images are errors or wrong data, never more.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -209,7 +209,8 @@ TEST_F(DiskImage, DamagedQcow2IsAnErrorAtMost) {
       std::fstream damage(file, std::ios::binary | std::ios::in | std::ios::out);
       for (unsigned i = 0; i < 1 + random_() % 6; ++i) {
         const std::uint64_t size = std::filesystem::file_size(file);
-        damage.seekp(static_cast<std::streamoff>(random_() % 3 ? random_() % 112 : random_() % size));
+        damage.seekp(
+            static_cast<std::streamoff>(random_() % 3 ? random_() % 112 : random_() % size));
         damage.put(static_cast<char>(random_()));
       }
     }

@@ -94,7 +94,7 @@ TEST(Options, SerialPorts) {
   EXPECT_TRUE(two[1].server);
   EXPECT_FALSE(two[1].wait);
   EXPECT_THAT(refused({"-serial", "stdio", "-serial", "mon:stdio"}), HasSubstr("share"));
-  EXPECT_THAT(refused({"-serial", "tcp::4"}), HasSubstr("-serial tcp::4"));
+  EXPECT_THAT(refused({"-serial", "udp::4"}), HasSubstr("-serial udp::4"));
   EXPECT_THAT(refused({"-serial", "file:"}), HasSubstr("path"));
   EXPECT_THAT(refused({"-serial", "unix:/a,nowait"}), HasSubstr("servers only"));
 }
@@ -132,7 +132,7 @@ TEST(Options, EveryErrorNamesItsOptionInOneLine) {
                                  {"-d", "everything"},
                                  {"-vga", "cirrus"},
                                  {"-net", "user"},
-                                 {"-monitor", "tcp:1"},
+                                 {"-monitor", "udp:1"},
                                  {"-boot", "x"},
                                  {"-rtc", "base=mars"},
                                  {"-M", "q35"},
