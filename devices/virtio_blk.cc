@@ -58,9 +58,14 @@ void VirtioBlk::device_reset() { ++*epoch_; }
 
 void VirtioBlk::notified(unsigned) {
   VirtioQueue& q = queue(0);
+  if (in_batch_) return;
   in_batch_ = true;
+  unsigned chains = 0;
   do {
-    while (auto chain = q.pop()) start(std::move(*chain));
+    while (auto chain = q.pop()) {
+      start(std::move(*chain));
+      if (++chains > VirtioQueue::kMostChains) q.give_up();
+    }
   } while (q.enable_notifications(has_feature(virtio::kEventIndex)));
   in_batch_ = false;
   if (q.broken()) return fail();

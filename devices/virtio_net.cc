@@ -36,8 +36,10 @@ void VirtioNet::notified(unsigned index) {
 
 void VirtioNet::transmit() {
   VirtioQueue& q = queue(kTransmitQueue);
+  unsigned chains = 0;
   do {
     while (const auto chain = q.pop()) {
+      if (++chains > VirtioQueue::kMostChains) q.give_up();
       const std::uint64_t bytes = total_bytes(chain->readable);
       if (bytes > kHeaderBytes && bytes <= kHeaderBytes + kMostFrame) {
         frame_.resize(bytes - kHeaderBytes);

@@ -33,6 +33,8 @@ std::size_t copy_to_guest(guest::PhysicalMemory& memory, const std::vector<Guest
 class VirtioQueue {
  public:
   static constexpr std::uint16_t kMostEntries = 256;
+  // At one notification: a ring that lies in what it makes the device write has no end.
+  static constexpr unsigned kMostChains = 65536;
   // Of one chain: more than any driver asks for at once.
   static constexpr std::uint64_t kMostBytes = 64u << 20;
 
@@ -48,8 +50,8 @@ class VirtioQueue {
   bool broken() const { return broken_; }
   // The next chain that the driver made available.
   std::optional<VirtioChain> pop();
-  // Takes back what pop() gave last.
-  void unpop() { --next_available_; }
+  // What came is not what a driver does.
+  void give_up() { broken_ = true; }
   void push(std::uint16_t head, std::uint32_t written);
   // After one or more push(): whether the driver wants to hear of it.
   bool wants_interrupt(bool event_index);

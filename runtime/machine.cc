@@ -69,14 +69,21 @@ Machine::Machine(MachineConfig config)
       timers_(host_time_),
       tsc_(timers_.clock(), config_.model.tsc_hz()),
       attention_(std::make_unique<Attention>(*this)),
-      pci_window_(mutex_),
-      chipset_window_(mutex_),
-      testdev_window_(mutex_),
-      vga_window_(mutex_),
-      flash_window_(mutex_) {}
+      pci_window_(mutex_, mmio_depth_),
+      chipset_window_(mutex_, mmio_depth_),
+      testdev_window_(mutex_, mmio_depth_),
+      vga_window_(mutex_, mmio_depth_),
+      flash_window_(mutex_, mmio_depth_) {}
 
-// Disks write to guest memory while they have something to do.
-Machine::~Machine() { forget_disk_requests(); }
+// Disks write to guest memory, and cables post jobs, until their threads have ended: that comes
+// before anything that they use goes.
+Machine::~Machine() {
+  forget_disk_requests();
+  board_.reset();
+  config_.drives.clear();
+  config_.nics.clear();
+  config_.flash.reset();
+}
 
 void Machine::forget_disk_requests() {
   for (const auto& drive : config_.drives)

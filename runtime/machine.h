@@ -142,6 +142,7 @@ class Machine final : private guest::Platform,
   EventLoop loop_;
   std::unique_ptr<guest::PhysicalMemory> memory_;
   std::unique_ptr<Attention> attention_;
+  unsigned mmio_depth_ = 0;
   LockedMmio pci_window_, chipset_window_, testdev_window_, vga_window_, flash_window_;
   std::unique_ptr<devices::Flash> flash_;  // keeps what it holds through resets
   std::unique_ptr<Vcpu> vcpu_;             // goes before the memory that it watches

@@ -47,7 +47,7 @@ void StdioChannel::run(EscapeCommand command) {
     case EscapeCommand::kBreak:
       return receiver()->send_break();
     case EscapeCommand::kMonitor:
-      return print("\r\n(no monitor yet; Ctrl-A h for help)\r\n");
+      return print("\r\n(the monitor has a place of its own: -monitor unix:PATH,server,nowait)\r\n");
     case EscapeCommand::kTimestamps:
       timestamps_ = !timestamps_;
       return;
