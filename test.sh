@@ -115,7 +115,7 @@ firmware_tests() {
   mkdir -p "$folder"
   python3 tests/firmware/boot_media.py "$vmm" >"$folder/media.log" 2>&1 &
   python3 tests/firmware/installer.py "$vmm" "$folder/pictures" >"$folder/installer.log" 2>&1
-  if bash tests/firmware/make_disk.sh "$folder/disk" >"$folder/disk.log" 2>&1; then
+  if as_root bash tests/firmware/make_disk.sh "$folder/disk" >"$folder/disk.log" 2>&1; then
     python3 tests/firmware/debian_disk.py "$vmm" "$folder/disk" >"$folder/debian.log" 2>&1
   else
     printf 'FAIL debian_disk: make_disk.sh: %s\n' "$(tail -n 5 "$folder/disk.log")" >"$folder/debian.log"

@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
-# make_disk.sh FOLDER - a Debian 12 root file system in a disk image that boots by BIOS and by UEFI:
+# make_disk.sh FOLDER - as root: a Debian 12 root file system in a disk image that boots by BIOS and by UEFI:
 # FOLDER/disk.img, with an ESP, an ext4 root, GRUB for both, and the password "ringshift" for root.
 # The root file system is fetched once and kept in FOLDER/root.
 set -eu
 folder=$1
 root=$folder/root image=$folder/disk.img
-mirror=${RINGSHIFT_MIRROR:-http://deb.debian.org/debian}
+# Where this host's own packages come from, and by which way.
+# shellcheck disable=SC2016
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' \
+  'Codename: bookworm' 'Component: main' 2>/dev/null | head -n 1)
+mirror=${mirror:-http://deb.debian.org/debian}
+if [ -z "${http_proxy:-}" ]; then
+  eval "$(apt-config shell http_proxy Acquire::http::Proxy)"
+  export http_proxy
+fi
 packages=linux-image-amd64,systemd-sysv,udev,dbus,gcc,libc6-dev,iproute2,ifupdown,isc-dhcp-client
 packages+=,wget,busybox,grub-pc-bin,grub-efi-amd64-bin,grub2-common,e2fsprogs,login,passwd,kmod
 packages+=,initramfs-tools,zstd
@@ -69,3 +77,4 @@ mkfs.vfat -F 16 "$folder/esp.img" >/dev/null
 mmd -i "$folder/esp.img" ::/EFI ::/EFI/BOOT
 mcopy -i "$folder/esp.img" "$folder/bootx64.efi" ::/EFI/BOOT/BOOTX64.EFI
 dd if="$folder/esp.img" of="$image" bs=512 seek=$esp_start conv=notrunc status=none
+if [ -n "${SUDO_UID:-}" ]; then chown "$SUDO_UID" "$folder" "$image"; fi

@@ -59,10 +59,14 @@ class Socket:
 
 
 class Guest:
+    """`vmm`: Ringshift's program, or a whole command of QEMU's, which has the same options and another
+    prompt."""
+
     def __init__(self, vmm, options, serial=True):
         self.folder = tempfile.TemporaryDirectory()
         self.monitor_path = os.path.join(self.folder.name, 'monitor')
-        command = [vmm, 'run', *options, '-monitor', f'unix:{self.monitor_path},server,nowait']
+        start = [vmm, 'run'] if isinstance(vmm, str) else vmm
+        command = [*start, *options, '-monitor', f'unix:{self.monitor_path},server,nowait']
         serial_path = os.path.join(self.folder.name, 'serial')
         command += ['-serial', f'unix:{serial_path},server,nowait' if serial else 'null']
         self.errors = open(os.path.join(self.folder.name, 'errors'), 'w+', encoding='utf-8')
@@ -71,7 +75,8 @@ class Guest:
         deadline = time.monotonic() + 10
         self.serial = Socket(serial_path, deadline) if serial else None
         self.monitor = Socket(self.monitor_path, deadline)
-        self.monitor.wait(r'\(ringshift\) ', 10)
+        if isinstance(vmm, str):
+            self.monitor.wait(r'\(ringshift\) ', 10)
 
     def __enter__(self):
         return self
