@@ -48,7 +48,7 @@ std::string run_help_text() {
   }
   return text +
          "\nA double dash works as well. Accepted because they ask for what is so anyway:\n"
-         "  -monitor none -vga none -vnc none -net none -nic none -parallel none\n"
+         "  -vnc none -net none -parallel none\n"
          "  -no-user-config -name TEXT\n"
          "Exit status: 0 after power-off (and after a reset with -no-reboot), (v << 1) | 1 from\n"
          "isa-debug-exit, 1 for an error, 128 + N after signal N.\n";

@@ -292,7 +292,7 @@ constexpr std::array kRows = std::to_array<OptionRow>({
      }},
     {"serial", "DEV",
      "next of COM1 to COM4: stdio, mon:stdio, file:PATH, pty,\n"
-     "unix:PATH[,server][,nowait], null, none",
+     "unix:PATH[,server][,nowait], tcp:[HOST]:PORT,server[,nowait], null, none",
      add_serial},
     {"debugcon", "DEV", "debug console on port 0xe9: same devices as -serial", set_debug_console},
     {"device", "NAME[,K=V]",
@@ -349,7 +349,7 @@ constexpr std::array kRows = std::to_array<OptionRow>({
        d.options.verbose = true;
        return {};
      }},
-    {"display", "none", "no display (there is none yet); without -serial, COM1 goes nowhere",
+    {"display", "none", "no window (there is none yet: -monitor shows the screen); without -serial, COM1\ngoes nowhere",
      [](RunDraft& d, const std::string& v) -> OptionStatus {
        d.display_none = true;
        return only<kNone>(d, v);
